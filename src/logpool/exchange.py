@@ -1,0 +1,317 @@
+"""`Exchange`: the loop of the manager process, which takes frames from writers and hands blocks of them to readers.
+
+Sockets are read when somebody asks for records. Until then these gather in the kernel, and the one read that follows is
+big: an exchange that read each record as it came would cost two context switches a record. Only when nobody has asked
+for a while does it read ahead, into a backlog that is bounded; beyond that bound it stops, the kernel's buffers fill,
+and processes that put wait. With nothing to do it waits for an event, without a timeout.
+
+One thread runs the loop. Others only hand it new sockets. Frames pass through unread: what is in them is the business
+of the processes at the ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from logpool.frames import HEADER, LENGTH, Assembler
+from logpool.queues import ASK, BLOCK_HEADER, NOW, PUT
+
+PATIENCE = 0.01
+"""Seconds for which nobody may ask before the exchange reads ahead. Long enough for a reader to handle what it was
+given (a thousand records in a FileHandler), short enough that a worker whose socket is full hardly notices."""
+
+READ_SIZE = 2**18
+"""Bytes read from one socket at once. More than the kernel's buffer usually has."""
+
+BLOCK_SIZE = 2**20
+"""Bytes of backlog after which a block is large enough to be handed out."""
+
+MOST_IN_KERNEL = 2**24
+"""Bytes that one socket can't have in the kernel: more than Linux lets a TCP socket grow to by itself (4 MiB to send
+and 6 MiB received)."""
+
+
+class Writer:
+    """A process that puts."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setblocking(False)
+        self.socket = connected
+        self.assembler = Assembler()
+
+
+class Reader:
+    """A process that gets, and may put as well."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        self.asks = False
+        self.answers = 0  # How many it was given, to tell one ask from the next.
+        self.received = bytearray()  # Requests that aren't whole yet.
+
+
+class Turn:
+    """Something that has its turn when all that was put before it has been read."""
+
+    def __init__(self, act: Callable[[], None], writers: set[Writer]) -> None:
+        self.act = act
+        # Which sockets may still have something from before, and how many bytes of it at most.
+        self.unread = dict.fromkeys(writers, MOST_IN_KERNEL)
+
+
+class Exchange:
+    """Moves frames from writers to readers until its lifeline ends."""
+
+    def __init__(
+        self, listening: socket.socket, lifeline: socket.socket, backlog: int, greet: Callable[[socket.socket], None]
+    ) -> None:
+        """Prepares the loop.
+
+        Args:
+            listening: The socket on which processes connect.
+            lifeline: The loop ends when its other end is closed.
+            backlog: Bytes of whole frames that are held before sockets are left unread.
+            greet: Called in the loop with each new connection; must not block. It calls `attach` in the end, from any
+                thread, for those that are welcome.
+        """
+        listening.setblocking(False)
+        self._listening = listening
+        self._lifeline = lifeline
+        self._limit = backlog
+        self._greet = greet
+        self._writers: set[Writer] = set()
+        self._readers: deque[Reader] = deque()  # The one that was served last is at the end.
+        self._blocks: deque[bytes] = deque()  # The backlog.
+        self._held = 0  # Its size in bytes.
+        self._turns: deque[Turn] = deque()
+        self._buffer = memoryview(bytearray(READ_SIZE))
+        self._attached: deque[Writer | Reader] = deque()  # By other threads, not in the selectors yet.
+        self._wake_up, self._woken = socket.socketpair()
+        self._woken.setblocking(False)
+        # Two selectors, so that leaving the writers unread for a while costs no system call for each of them.
+        self._requests = selectors.DefaultSelector()
+        self._everything = selectors.DefaultSelector()
+        for source in (listening, lifeline, self._woken):
+            self._watch(source, source)
+
+    def attach(self, connected: socket.socket, role: str) -> None:
+        """Adds a process. May be called by any thread; what it puts after this has returned comes after this.
+
+        Args:
+            connected: The socket to it, which is the exchange's from now on.
+            role: "put" or "get".
+
+        Raises:
+            ValueError: For any other role.
+        """
+        if role == "put":
+            self._attached.append(Writer(connected))
+        elif role == "get":
+            self._attached.append(Reader(connected))
+        else:
+            raise ValueError(f"unknown role: {role!r}")
+        self._wake_up.send(b"\0")
+
+    def run(self) -> None:
+        """Moves frames until the lifeline ends, and closes all sockets."""
+        try:
+            while self._act_on(self._wait()):
+                self._take_turns()
+                self._answer()
+        finally:
+            for key in list(self._everything.get_map().values()):
+                key.fileobj.close()  # type: ignore[union-attr]  # Only sockets are in it.
+            self._wake_up.close()
+            self._requests.close()
+            self._everything.close()
+
+    def _act_on(self, events: list[tuple[selectors.SelectorKey, int]]) -> bool:
+        """Reads what can be read.
+
+        Returns:
+            False if the lifeline has ended.
+        """
+        for key, _ in events:
+            source = key.data
+            if isinstance(source, Writer):
+                self._read(source)
+            elif isinstance(source, Reader):
+                self._listen_to(source)
+            elif source is self._lifeline:
+                return False
+            elif source is self._listening:
+                self._accept()
+            else:
+                self._woken.recv(READ_SIZE)
+                self._take_attached()
+        return True
+
+    def _wait(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """Waits for the next events that may be acted upon now."""
+        if self._held >= self._limit:
+            return self._requests.select()
+        if self._turns or any(reader.asks for reader in self._readers):
+            return self._everything.select()
+        return self._requests.select(PATIENCE) or self._everything.select()
+
+    # Processes come and go.
+
+    def _watch(self, source: socket.socket, data: object) -> None:
+        for selector in (self._requests, self._everything):
+            selector.register(source, selectors.EVENT_READ, data)
+
+    def _accept(self) -> None:
+        try:
+            connected, _ = self._listening.accept()
+        except BlockingIOError:
+            return  # It has gone again.
+        except OSError:
+            # No descriptor is left: whoever wants to connect waits until one is. Watching on would only spin.
+            for selector in (self._requests, self._everything):
+                selector.unregister(self._listening)
+            return
+        connected.setblocking(True)  # Some systems hand the listening socket's mode on.
+        self._greet(connected)
+
+    def _take_attached(self) -> None:
+        while self._attached:
+            source = self._attached.popleft()
+            if isinstance(source, Writer):
+                self._writers.add(source)
+                self._everything.register(source.socket, selectors.EVENT_READ, source)
+            else:
+                self._readers.append(source)
+                self._watch(source.socket, source)
+
+    def _drop(self, source: Writer | Reader) -> None:
+        self._everything.unregister(source.socket)
+        if isinstance(source, Writer):
+            self._writers.discard(source)
+            for turn in self._turns:
+                turn.unread.pop(source, None)
+        else:
+            self._requests.unregister(source.socket)
+            self._readers.remove(source)
+        source.socket.close()
+        if self._listening not in self._requests.get_map():
+            self._watch(self._listening, self._listening)
+
+    # Frames come in.
+
+    def _read(self, writer: Writer) -> None:
+        try:
+            size = writer.socket.recv_into(self._buffer)
+        except BlockingIOError:
+            size = -1
+        except OSError:
+            size = 0
+        if size == 0:  # The process has closed it or died. An unfinished frame goes with it.
+            self._drop(writer)
+            return
+        if size > 0:
+            try:
+                self._hold(writer.assembler.feed(self._buffer[:size]))
+            except ValueError:  # No stream of frames. Nothing of what follows could be made out.
+                self._drop(writer)
+                return
+        for turn in self._turns:
+            if writer in turn.unread:
+                turn.unread[writer] -= size
+                if size < READ_SIZE or turn.unread[writer] <= 0:
+                    del turn.unread[writer]
+
+    def _hold(self, block: bytes) -> None:
+        if block:
+            self._blocks.append(block)
+            self._held += len(block)
+
+    def _take_turns(self) -> None:
+        """Lets each act whose turn has come.
+
+        A socket with nothing to read has nothing from before. The others are read here, while there is room.
+        """
+        while self._turns and self._held < self._limit:
+            readable = {key.data for key, _ in self._everything.select(0)}
+            for turn in self._turns:
+                for writer in turn.unread.keys() - readable:
+                    del turn.unread[writer]
+            while self._turns and not self._turns[0].unread:
+                self._turns.popleft().act()
+            if self._turns:
+                for writer in list(self._turns[0].unread):
+                    self._read(writer)
+
+    # Readers ask, and are answered.
+
+    def _listen_to(self, reader: Reader) -> None:
+        try:
+            size = reader.socket.recv_into(self._buffer)
+        except OSError:
+            size = 0
+        if not size:
+            self._drop(reader)
+            return
+        received = reader.received
+        received += self._buffer[:size]
+        while received:
+            request = received[:1]
+            if request == ASK:
+                reader.asks = True
+            elif request == NOW:
+                if reader.asks:
+                    self._append_turn(partial(self._answer_now, reader, reader.answers))
+            elif request == PUT:
+                start = 1 + HEADER.size
+                if len(received) < start:
+                    return
+                end = start + (HEADER.unpack_from(received, 1)[0] & LENGTH)
+                if len(received) < end:
+                    return
+                self._append_turn(partial(self._hold, bytes(received[1:end])))
+                del received[: end - 1]
+            else:
+                self._drop(reader)
+                return
+            del received[:1]
+
+    def _append_turn(self, act: Callable[[], None]) -> None:
+        self._take_attached()  # What was put before came from a process that had been attached before.
+        self._turns.append(Turn(act, self._writers))
+
+    def _answer_now(self, reader: Reader, answers: int) -> None:
+        if reader.asks and reader.answers == answers:
+            self._send(reader, self._next_block())
+
+    def _answer(self) -> None:
+        """Hands out what is held, in turn to those who ask."""
+        while self._blocks:
+            for reader in self._readers:
+                if reader.asks:
+                    break
+            else:
+                return
+            self._readers.remove(reader)
+            self._readers.append(reader)
+            self._send(reader, self._next_block())
+
+    def _next_block(self) -> bytes:
+        blocks: list[bytes] = []
+        size = 0
+        while self._blocks and size < BLOCK_SIZE:
+            blocks.append(self._blocks.popleft())
+            size += len(blocks[-1])
+        self._held -= size
+        return b"".join(blocks)
+
+    def _send(self, reader: Reader, block: bytes) -> None:
+        reader.asks = False
+        reader.answers += 1
+        try:
+            reader.socket.sendall(BLOCK_HEADER.pack(len(block)) + block)
+        except OSError:  # It died. What it had asked for is lost with it, as with any queue.
+            self._drop(reader)

@@ -1,0 +1,132 @@
+"""The frame: how an item of the log queue crosses a socket.
+
+A frame is a header of four bytes and a body. The header is the body's length in bytes, big-endian, with its highest bit
+set where the body is a pickle. A body without that bit is handed on as the bytes that it is.
+
+Knows nothing of logging, sockets or processes.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+HEADER = struct.Struct("!I")
+PICKLED = 1 << 31
+LENGTH = PICKLED - 1
+
+MAX_BODY = 256 * 2**20
+"""Most bytes that one item may take: 256 MiB. The receiver holds a frame in memory whole, so a limit there must be."""
+
+
+class Frame(NamedTuple):
+    """One item as it came out of the queue."""
+
+    body: bytes
+    pickled: bool
+
+    def item(self) -> Any:
+        """Returns what was put into the queue.
+
+        Raises:
+            Exception: What unpickling raises, for an item whose class this process can't import, for example.
+        """
+        return pickle.loads(self.body) if self.pickled else self.body
+
+
+def encode(item: object) -> bytes:
+    """Makes a frame of an item.
+
+    Args:
+        item: Bytes are taken as they are, anything else is pickled.
+
+    Returns:
+        Header and body.
+
+    Raises:
+        ValueError: The item is larger than MAX_BODY.
+        Exception: What pickling raises.
+    """
+    if type(item) is bytes:
+        length = flagged = len(item)
+        body = item
+    else:
+        body = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+        length = len(body)
+        flagged = length | PICKLED
+    if length > MAX_BODY:
+        raise ValueError(f"an item of {length:,} bytes is too large for the log queue, which takes {MAX_BODY:,}")
+    return HEADER.pack(flagged) + body
+
+
+def split(block: bytes) -> Iterator[Frame]:
+    """Takes a block of whole frames apart.
+
+    Args:
+        block: Frames, one behind the other.
+
+    Yields:
+        The frames in their order.
+    """
+    unpack_from = HEADER.unpack_from
+    start, end = 0, len(block)
+    while start < end:
+        (header,) = unpack_from(block, start)
+        start += 4
+        stop = start + (header & LENGTH)
+        yield Frame(block[start:stop], header > LENGTH)
+        start = stop
+
+
+class Assembler:
+    """Cuts a stream of bytes, as it comes, after the last whole frame.
+
+    Each byte is looked at once: a frame of megabytes that comes in small pieces costs no more than one in a piece.
+    """
+
+    def __init__(self) -> None:
+        self._partial = bytearray()
+        self._needed = HEADER.size  # Bytes that _partial must have before it is worth another look.
+
+    def feed(self, data: memoryview) -> bytes:
+        """Takes the next bytes of the stream.
+
+        Args:
+            data: Bytes as they were read. They are copied.
+
+        Returns:
+            All frames that are whole by now, as one block; empty if there is none.
+
+        Raises:
+            ValueError: The stream is no stream of frames, or a frame is larger than MAX_BODY.
+        """
+        partial = self._partial
+        if partial:
+            partial += data
+            if len(partial) < self._needed:
+                return b""
+            end = self._end_of_whole_frames(partial)
+            block = bytes(memoryview(partial)[:end])
+            del partial[:end]
+            return block
+        end = self._end_of_whole_frames(data)
+        partial += data[end:]
+        return bytes(data[:end])
+
+    def _end_of_whole_frames(self, data: bytearray | memoryview) -> int:
+        unpack_from = HEADER.unpack_from
+        start, end = 0, len(data)
+        while True:
+            if end - start < HEADER.size:
+                self._needed = HEADER.size
+                return start
+            length = unpack_from(data, start)[0] & LENGTH
+            if length > MAX_BODY:
+                raise ValueError(f"a frame of {length:,} bytes where at most {MAX_BODY:,} are allowed")
+            stop = start + HEADER.size + length
+            if stop > end:
+                self._needed = stop - start
+                return start
+            start = stop

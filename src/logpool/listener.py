@@ -1,0 +1,191 @@
+"""`RelayListener`: hands the workers' records to the parent's logging. Runs in the parent, in a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import threading
+from collections.abc import Iterator
+from logging import Handler, LogRecord
+from logging.handlers import QueueListener
+
+from logpool.frames import Frame
+from logpool.queues import LogQueue
+from logpool.record import rebuild
+
+logger = logging.getLogger("logpool")
+
+_reporter = logging.NullHandler()
+"""Lends its `handleError`."""
+
+
+class FlushMark:
+    """Put into the queue behind the records that a flush waits for."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Flush:
+    """A call of `RelayListener.flush` that waits."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.reached = False  # Whether it is over because its mark came.
+
+
+class RelayListener(QueueListener):
+    """Takes records from the log queue and has them handled as if they had been logged here.
+
+    Without handlers of its own it hands each record to the logger of its name, and so to the handlers, filters and
+    propagation that the parent has set up. With handlers, it hands records to those alone.
+    """
+
+    queue: LogQueue  # type: ignore[assignment]  # It has of a queue what a listener needs.
+
+    def __init__(self, queue: LogQueue, handlers: tuple[Handler, ...] | None = None) -> None:
+        """Makes a listener that isn't started.
+
+        Args:
+            queue: Where the records come from.
+            handlers: Get every record that their level lets through; None: the loggers of this process do.
+        """
+        super().__init__(queue, *(handlers or ()), respect_handler_level=True)  # type: ignore[arg-type]
+        self._by_logger = handlers is None
+        self._lock = threading.Lock()  # Start and stop.
+        self._running: threading.Thread | None = None
+        self._threadless = False  # Whether a thread was wanted and couldn't be had.
+        self._ended = False  # Whether the thread has handled its last record.
+        self._manager_is_gone = False
+        self._flushes: dict[int, Flush] = {}
+        self._numbers = itertools.count()
+
+    def start(self) -> None:
+        """Starts the thread.
+
+        Raises:
+            RuntimeError: It runs already, or no thread can be started. `stop` handles the records in the second case.
+        """
+        with self._lock:
+            if self._running is not None:
+                raise RuntimeError("the listener runs already")
+            # A daemon, as in the base class: whoever starts it stops it, and an interpreter that exits without isn't
+            # held up.
+            thread = threading.Thread(target=self.run, name="logpool-listener", daemon=True)
+            self._ended = False
+            try:
+                thread.start()
+            except RuntimeError:
+                self._threadless = True
+                raise
+            self._running = thread
+
+    def stop(self) -> None:
+        """Has all records handled that were put before, and ends the thread.
+
+        Called by a handler, in the thread itself, it doesn't wait for that.
+        """
+        if self.is_current_thread():
+            self.enqueue_sentinel()
+            return
+        with self._lock:
+            if self._running is not None:
+                self.enqueue_sentinel()
+                self._running.join()
+                self._running = None
+            elif self._threadless:
+                self.enqueue_sentinel()
+                self.run()
+                self._threadless = False
+
+    def enqueue_sentinel(self) -> None:
+        """Puts what ends the thread behind all records that were put before."""
+        # If the manager process is gone, the thread notices by itself.
+        with contextlib.suppress(OSError, EOFError):
+            super().enqueue_sentinel()
+
+    def is_current_thread(self) -> bool:
+        """Tells whether the caller is a handler that this listener is just calling."""
+        return threading.current_thread() is self._running
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Waits until all that was put before has been handled.
+
+        Args:
+            timeout: Seconds to wait at most; None: as long as it takes.
+
+        Returns:
+            Whether that happened: False if the time was over first, or the manager process is gone.
+
+        Raises:
+            RuntimeError: Called by a handler, in the listener's own thread, which can't wait for itself.
+        """
+        if self.is_current_thread():
+            raise RuntimeError("cannot wait for the log listener in its own thread")
+        if self._running is None:
+            return not self._manager_is_gone
+        number = next(self._numbers)
+        flush = self._flushes[number] = Flush()
+        try:
+            self.queue.put_nowait(FlushMark(number))
+            if not self._ended:  # Else nobody is left to see the mark.
+                flush.over.wait(timeout)
+        except (OSError, EOFError):
+            return False
+        finally:
+            del self._flushes[number]
+        return flush.reached
+
+    def run(self) -> None:
+        """Handles records until the sentinel comes, or the manager process is gone. What the thread does."""
+        try:
+            while self._handle_frames(self.queue.get_frames()):
+                pass
+        except (OSError, EOFError):
+            self._manager_is_gone = True
+            logger.error("The log manager process is gone. Workers write their records to stderr from now on.")
+        finally:
+            self._ended = True
+            for number in list(self._flushes):
+                self._end_flush(number, reached=False)
+
+    def _handle_frames(self, frames: Iterator[Frame]) -> bool:
+        """Handles what was got. Raises nothing.
+
+        Returns:
+            False behind the sentinel.
+        """
+        for frame in frames:
+            try:
+                record = frame.item() if frame.pickled else rebuild(frame.body)
+            except Exception:
+                logger.exception("A record was lost: it can't be rebuilt in this process.")
+                continue
+            if record is self._sentinel:
+                return False
+            if isinstance(record, FlushMark):
+                self._end_flush(record.number, reached=True)
+            else:
+                self.handle(record)
+        return True
+
+    def handle(self, record: LogRecord) -> None:
+        """Has a record handled. An error in a handler or filter is reported, and costs no other record.
+
+        Args:
+            record: The record.
+        """
+        try:
+            if self._by_logger:
+                logging.getLogger(record.name).handle(record)
+            else:
+                super().handle(record)
+        except BaseException:  # Also a handler's SystemExit: it was to end a program, and would end this thread alone.
+            _reporter.handleError(record)
+
+    def _end_flush(self, number: int, *, reached: bool) -> None:
+        flush = self._flushes.get(number)
+        if flush is not None:
+            flush.reached = reached
+            flush.over.set()

@@ -1,0 +1,205 @@
+"""`LogManager`: the process in which the log queue lives, from its start to its end.
+
+    parent process                                manager process
+    LogManager ── lifeline ──────────────────────▶ LogServer
+       binds the socket, starts the process         ├─ a thread for each new connection: shakes hands, attaches it
+                                                    └─ main thread: Exchange.run (exchange.py)
+
+The parent binds the listening socket, so that it knows the address before the process runs: workers and manager start
+side by side, and a worker that is first waits in the socket's backlog. The lifeline is a socket that nothing is ever
+sent on. Its parent's end is the parent's alone; when that closes, because the parent wants it or because the parent is
+dead, the manager leaves.
+
+Knows nothing of logging.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from multiprocessing import connection, managers, process, util
+from multiprocessing.context import BaseContext
+from typing import Any
+
+from logpool import forks
+from logpool.exchange import Exchange
+from logpool.queues import Address, LogQueue, take_over
+
+SHUTDOWN_TIMEOUT = 5.0
+"""Seconds that the manager process has to leave before it is killed. It takes milliseconds unless it was stopped."""
+
+CONNECTIONS_WAITING = 128
+"""How many connections may wait to be accepted, as in `multiprocessing.managers`."""
+
+
+class LogManager(managers.BaseManager):
+    """A manager whose process holds one log queue.
+
+    Attributes:
+        queue: The queue, for this process and to be handed to others. There from `start` on.
+    """
+
+    queue: LogQueue
+
+    def __init__(self, backlog: int, ctx: BaseContext | None = None) -> None:
+        """Prepares a manager. Nothing is started.
+
+        Args:
+            backlog: Bytes that the queue holds before processes that put wait.
+            ctx: The multiprocessing context to start the manager process with; None: the default one.
+        """
+        self._context = ctx or multiprocessing.get_context()
+        super().__init__(ctx=self._context)
+        self._backlog = backlog
+
+    def start(self, initializer: Callable[..., object] | None = None, initargs: tuple[Any, ...] = ()) -> None:
+        """Starts the manager process, and doesn't wait until it is up.
+
+        Args:
+            initializer: Called in the manager process before it serves.
+            initargs: Its arguments.
+
+        Raises:
+            OSError: There is no descriptor, port or process left. Nothing is left behind.
+        """
+        with contextlib.ExitStack() as on_error, contextlib.ExitStack() as handed_over:
+            address, listening, directory = _listen(on_error)
+            handed_over.callback(listening.close)
+            lifeline = Lifeline(on_error)
+            handed_over.callback(lifeline.other_end.close)
+            server: process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
+                target=_serve,
+                args=(listening, lifeline.other_end, directory, self._backlog, initializer, initargs),
+                name=type(self).__name__,
+            )
+            server.start()
+            on_error.pop_all()
+        self.queue = LogQueue(address, ordered=True)
+        self.shutdown = util.Finalize(  # As in BaseManager: also when this is collected, or when the interpreter exits.
+            self, _shut_down, args=(server, lifeline, directory, self.queue), exitpriority=0
+        )
+        # BaseManager's own record of what its `start` does, for the methods that are left to it: it waits until the
+        # process is up, which is what this one is here to avoid.
+        self._address = address
+        self._process = server
+        self._state.value = managers.State.STARTED  # type: ignore[attr-defined]
+
+
+class Lifeline:
+    """The parent's end of the socket by which the manager process knows that its parent lives.
+
+    Attributes:
+        other_end: The manager's end.
+    """
+
+    def __init__(self, on_error: contextlib.ExitStack) -> None:
+        self._end, self.other_end = socket.socketpair()
+        on_error.callback(self.close)
+        forks.register(self)
+
+    def close(self) -> None:
+        """Tells the manager process to leave."""
+        self._end.close()
+
+    def after_fork_in_child(self) -> None:
+        """A child that outlives the parent must not make the manager believe that the parent lives."""
+        self._end.close()
+
+
+def _listen(on_error: contextlib.ExitStack) -> tuple[Address, socket.socket, str | None]:
+    """Binds a listening socket that nobody but this user can reach, as far as the system has such.
+
+    Returns:
+        The address, the socket, and the directory that was made for it, if one was.
+    """
+    if hasattr(socket, "AF_UNIX"):
+        # No room in the temporary directory, or too long a path for a socket: there is still the loopback interface.
+        with contextlib.suppress(OSError), contextlib.ExitStack() as undo:
+            directory = tempfile.mkdtemp(prefix="logpool-")  # Its mode is 0700.
+            undo.callback(shutil.rmtree, directory, ignore_errors=True)
+            listening = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            path = os.path.join(directory, "queue")
+            listening.bind(path)
+            listening.listen(CONNECTIONS_WAITING)
+            on_error.push(undo.pop_all())
+            return path, listening, directory
+    listening = socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS_WAITING)
+    on_error.callback(listening.close)
+    host, port = listening.getsockname()
+    return (host, port), listening, None
+
+
+def _shut_down(server: process.BaseProcess, lifeline: Lifeline, directory: str | None, queue: LogQueue) -> None:
+    """Ends the manager process. Runs once, in the process that started it."""
+    queue.close()
+    lifeline.close()
+    server.join(SHUTDOWN_TIMEOUT)
+    if server.exitcode is None:
+        server.kill()
+        server.join()
+    if directory is not None:  # It is the manager's to remove, but the manager may have been killed.
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _serve(
+    listening: socket.socket,
+    lifeline: socket.socket,
+    directory: str | None,
+    backlog: int,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+) -> None:
+    """The manager process."""
+    # It lives as long as its parent, which may have reasons to survive what a terminal or a supervisor sends to all.
+    signal.set_wakeup_fd(-1)  # A forked copy of an asyncio program would write to that program's own.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    try:
+        if initializer is not None:
+            initializer(*initargs)
+        LogServer(listening, lifeline, backlog).serve_forever()
+    finally:
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+class LogServer(managers.Server):
+    """The manager process's part of `LogManager`: lets in who has the key.
+
+    Of the standard server it takes the handshake and the way of a request; it isn't polled, and holds no objects but
+    the queue.
+    """
+
+    public = ("attach", "dummy")
+
+    def __init__(self, listening: socket.socket, lifeline: socket.socket, backlog: int) -> None:
+        # Not the base class's constructor: that binds a socket of its own.
+        self.authkey = process.current_process().authkey
+        self.address = listening.getsockname()
+        self._exchange = Exchange(listening, lifeline, backlog, self._greet)
+
+    def serve_forever(self) -> None:
+        """Serves until the parent is gone or has had enough."""
+        self._exchange.run()
+
+    def _greet(self, connected: socket.socket) -> None:
+        # In a thread: a peer that says nothing must not hold up the others.
+        established = connection.Connection(connected.detach())
+        threading.Thread(target=self.handle_request, args=(established,), daemon=True).start()
+
+    def attach(self, established: connection.Connection, role: str) -> None:
+        """Makes a connection part of the queue. Called by `LogQueue`, through the manager's protocol.
+
+        Args:
+            established: The connection on which the request came.
+            role: "put" or "get".
+        """
+        self._exchange.attach(take_over(established, self.address), role)

@@ -1,0 +1,312 @@
+"""`LogQueue`: the log queue as each process sees it.
+
+The queue itself lives in the manager process (manager.py). A process that puts has a socket of its own to it, on which
+a put is one write of one frame, with no reply: what was put has left the process, and is in the kernel when the
+process dies. A process that gets has another, on which it asks and is answered with all frames that there are.
+
+    process that puts                      manager process            process that gets
+    put ── frame, frame, frame, ... ─────▶ LogServer ◀─── ASK ─────── get
+                                                     ── block ──────▶
+                                                     ◀─── PUT frame ─ put: behind all that was put before
+
+A put by a process that gets goes by way of the second socket, and the manager gives it its place behind everything that
+any process had put before. So a sentinel ends a `QueueListener` after the last record, as with any other queue.
+
+Knows nothing of logging.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from multiprocessing import connection, process
+from typing import Any
+
+from logpool import forks, frames
+
+Address = str | tuple[str, int]
+"""A path (AF_UNIX), or host and port (AF_INET), as `multiprocessing.connection` has it."""
+
+# What a process that gets may say to the manager. Each ASK is answered by exactly one block.
+ASK = b"g"  # A block, please, as soon as there is one.
+NOW = b"n"  # Answer the ASK now, with an empty block if need be. Means nothing where the answer is on its way already.
+PUT = b"p"  # A frame follows.
+
+BLOCK_HEADER = struct.Struct("!Q")  # The block's length in bytes.
+
+# Room for one socket to the manager in the kernel: what a worker can log while nobody reads. The kernel's own limit
+# (net.core.wmem_max on Linux) caps it.
+SOCKET_BUFFER = 2**20
+
+
+class LogQueue:
+    """A multi-process queue for log records, with the face of `queue.Queue`.
+
+    It can be handed to child processes of any start method, and works with the standard library's
+    `logging.handlers.QueueHandler` and `QueueListener`. Bytes are passed as they are, anything else is pickled.
+
+    Items of one thread are got in the order in which they were put. The queue is bounded, in bytes: a put waits while
+    the manager holds as much as it may. Several processes may get; each item goes to one of them.
+
+    An instance may be used by all threads of a process, by signal handlers, and by forked children.
+
+    Attributes:
+        address: Where the manager process listens.
+    """
+
+    def __init__(self, address: Address, *, ordered: bool = False) -> None:
+        """Makes the queue's face for this process. Nothing is connected before the first put or get.
+
+        Args:
+            address: Where the manager process listens.
+            ordered: Whether this process's puts take their place behind all that was put before, as they do from its
+                first get on.
+        """
+        self.address = address
+        self._ordered = ordered
+        self._begin()
+        forks.register(self)
+
+    def _begin(self) -> None:
+        # Reentrant: a signal handler may log while its thread is writing, or waiting for an answer.
+        self._put_lock = threading.RLock()
+        self._writing = False
+        self._writer: socket.socket | None = None
+        self._get_lock = threading.RLock()
+        self._ask_lock = threading.RLock()
+        self._reader: socket.socket | None = None
+        self._asked = False
+        self._got: deque[frames.Frame] = deque()
+
+    def __reduce__(self) -> tuple[type[LogQueue], tuple[Address]]:
+        # The key to the manager isn't pickled: every child process inherits its parent's `authkey`.
+        return LogQueue, (self.address,)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self.address!r}>"
+
+    def after_fork_in_child(self) -> None:
+        """Drops the parent's connections: the child makes its own when it needs one."""
+        self.close()
+        self._ordered = False
+        self._begin()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes this process's connections. The next put or get makes new ones."""
+        for connected in (self._writer, self._reader):
+            if connected is not None:
+                connected.close()
+        self._writer = self._reader = None
+        self._asked = False
+
+    # Putting.
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        """Puts an item into the queue.
+
+        When this returns, the item has left the process. It waits while the queue is full; it never raises
+        `queue.Full`, because a log record that is thrown away is worse than one that is late.
+
+        Args:
+            item: Bytes, or something that can be pickled.
+            block: Taken for the sake of the queue's face.
+            timeout: Taken for the sake of the queue's face.
+
+        Raises:
+            OSError: The manager process is gone.
+            EOFError: It went while a connection to it was being made.
+            ValueError: The item is larger than `frames.MAX_BODY` bytes.
+            Exception: What pickling raises.
+        """
+        frame = frames.encode(item)
+        if self._ordered:
+            self._request(PUT + frame)
+            return
+        with self._put_lock:
+            if self._writing:
+                # A signal handler that logs while its own thread is in the lines below: the socket may have half a
+                # frame in it, so this one travels by itself.
+                with self._connect("put") as aside:
+                    aside.sendall(frame)
+                return
+            try:
+                self._writing = True
+                if self._writer is None:
+                    self._writer = self._connect("put")
+                self._writer.sendall(frame)
+            except BaseException:
+                # Part of the frame may be out. The manager drops what is unfinished when a connection ends.
+                if self._writer is not None:
+                    self._writer.close()
+                    self._writer = None
+                raise
+            finally:
+                self._writing = False
+
+    def put_nowait(self, item: object) -> None:
+        """The same as `put(item)`."""
+        self.put(item)
+
+    # Getting.
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Removes the next item from the queue and returns it.
+
+        Args:
+            block: Whether to wait for an item.
+            timeout: Seconds to wait at most; None: as long as it takes.
+
+        Returns:
+            The item.
+
+        Raises:
+            queue.Empty: There was none, or none in time.
+            ValueError: The timeout is negative.
+            OSError: The manager process is gone.
+            EOFError: The manager process is gone.
+            Exception: What unpickling raises. The item is lost, the next one is not.
+        """
+        if timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        # Another thread may have the lock as long as it waits for an item of its own.
+        if not self._get_lock.acquire(block, -1 if timeout is None or not block else timeout):
+            raise queue.Empty
+        try:
+            if not self._got:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                self._got.extend(frames.split(self._get_block(left if block else 0.0)))
+            if not self._got:
+                raise queue.Empty
+            frame = self._got.popleft()
+        finally:
+            self._get_lock.release()
+        return frame.item()
+
+    def get_nowait(self) -> Any:
+        """The same as `get(block=False)`."""
+        return self.get(block=False)
+
+    def empty(self) -> bool:
+        """Tells whether `get` would have to wait at this moment.
+
+        Returns:
+            True if nothing is there.
+
+        Raises:
+            OSError: The manager process is gone.
+            EOFError: The manager process is gone.
+        """
+        if not self._get_lock.acquire(blocking=False):
+            return True  # Another thread waits for an item, or is just being given what there was.
+        try:
+            if not self._got:
+                self._got.extend(frames.split(self._get_block(0.0)))
+            return not self._got
+        finally:
+            self._get_lock.release()
+
+    def get_frames(self) -> Iterator[frames.Frame]:
+        """Waits for items and takes all that there are: the way to get many at little cost.
+
+        Returns:
+            The frames, at least one.
+
+        Raises:
+            OSError: The manager process is gone.
+            EOFError: The manager process is gone.
+        """
+        with self._get_lock:
+            if self._got:
+                got, self._got = self._got, deque()
+                return iter(got)
+            return frames.split(self._get_block(None))
+
+    def _get_block(self, timeout: float | None) -> bytes:
+        """Asks the manager for a block and waits for it. The caller has _get_lock.
+
+        Args:
+            timeout: Seconds to wait before an empty block will do; None: for ever.
+        """
+        self._ordered = True
+        if not self._asked:
+            self._request(ASK)
+            self._asked = True
+        reader = self._reader
+        if reader is None:
+            raise EOFError("the log queue was closed")
+        if timeout is not None and not (timeout and connection.wait([reader], timeout)):
+            self._request(NOW)
+        data = _receive(reader, BLOCK_HEADER.size, 2**16)
+        (length,) = BLOCK_HEADER.unpack_from(data)
+        block = data[BLOCK_HEADER.size :]
+        if len(block) < length:
+            block += _receive(reader, length - len(block), length - len(block))
+        self._asked = False
+        return block
+
+    def _request(self, message: bytes) -> None:
+        with self._ask_lock:
+            if self._reader is None:
+                self._reader = self._connect("get")
+            self._reader.sendall(message)
+
+    # Connecting.
+
+    def _connect(self, role: str) -> socket.socket:
+        """Makes a connection to the manager.
+
+        Both sides prove that they have the `authkey`. The manager answers when it knows the connection, so what is
+        put into it from then on is put before anything that comes later.
+        """
+        with connection.Client(self.address, authkey=process.current_process().authkey) as client:
+            client.send((None, "attach", (role,), {}))
+            kind, result = client.recv()
+            if kind != "#RETURN":
+                raise ConnectionRefusedError(f"the log manager refused a connection: {result}")
+            return take_over(client, self.address)
+
+
+def take_over(established: connection.Connection, address: Address) -> socket.socket:
+    """Makes a plain socket of an authenticated connection, which the caller may then close.
+
+    Args:
+        established: A connection made by `multiprocessing.connection`.
+        address: Of the listening end: it tells the socket's family.
+
+    Returns:
+        A socket of its own descriptor, tuned for frames.
+    """
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    plain = socket.fromfd(established.fileno(), family, socket.SOCK_STREAM)
+    # Each is a wish: the connection works without.
+    with contextlib.suppress(OSError):
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
+    if family == socket.AF_INET:
+        with contextlib.suppress(OSError):
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return plain
+
+
+def _receive(source: socket.socket, at_least: int, at_most: int) -> bytes:
+    """Reads from a socket until there are `at_least` bytes."""
+    data = source.recv(at_most)
+    if len(data) >= at_least:
+        return data
+    parts = [data]
+    missing = at_least - len(data)
+    while missing > 0:
+        if not parts[-1]:
+            raise EOFError("the log manager is gone")
+        parts.append(source.recv(missing))
+        missing -= len(parts[-1])
+    return b"".join(parts)

@@ -1,0 +1,176 @@
+"""`LogRelay`: the manager, the queue and the listener, and when they live. Runs in the parent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from multiprocessing import util
+from multiprocessing.context import BaseContext
+from types import TracebackType
+from typing import Any, Self
+
+from logpool.listener import RelayListener
+from logpool.manager import LogManager
+from logpool.queues import LogQueue
+from logpool.worker import Installation
+
+DEFAULT_BACKLOG = 64 * 2**20
+"""Bytes: 64 MiB."""
+
+
+class LogRelay:
+    """Has the records of child processes handled by this process, as if they had been logged here.
+
+    For any pool or `multiprocessing.Process`: hand it the relay, and call `relay.install()` there.
+
+        with LogRelay() as relay, multiprocessing.Pool(4, initializer=relay.install) as pool:
+            pool.map(work, jobs)
+    """
+
+    def __init__(
+        self,
+        mp_context: BaseContext | None = None,
+        *,
+        handlers: Iterable[logging.Handler] | None = None,
+        level: int | str | None = None,
+        backlog: int = DEFAULT_BACKLOG,
+    ) -> None:
+        """Checks the arguments. Nothing is started.
+
+        Args:
+            mp_context: The multiprocessing context to start the manager process with; None: the default one.
+            handlers: Get every record that their level lets through; None: this process's loggers handle the records.
+            level: The children's root level, a number or a name; None: this process's.
+            backlog: Bytes that are held for a slow handler before processes that log wait.
+
+        Raises:
+            TypeError: A handler is no `logging.Handler`, the level neither int nor str, the backlog no int.
+            ValueError: The level is unknown, or the backlog not greater than 0.
+        """
+        self._handlers = None if handlers is None else _check_handlers(handlers)
+        self._level = None if level is None else _check_level(level)
+        self._manager = LogManager(_check_backlog(backlog), ctx=mp_context)
+        self._installation: Installation | None = None
+        self._listener: RelayListener | None = None
+
+    @property
+    def queue(self) -> LogQueue:
+        """The log queue: for `logging.handlers.QueueHandler` in a child, say."""
+        return self.installation.queue
+
+    @property
+    def listener(self) -> RelayListener:
+        """The `logging.handlers.QueueListener` that hands the records to this process's logging."""
+        self.installation
+        assert self._listener is not None
+        return self._listener
+
+    @property
+    def install(self) -> Callable[[], None]:
+        """To be called by each child, before it logs: its loggers get this process's levels, and relay their records.
+
+        Called again in a child it changes nothing. Called in this process it changes nothing and logs a warning.
+        """
+        return self.installation.install
+
+    @property
+    def installation(self) -> Installation:
+        """What a child gets of the relay."""
+        if self._installation is None:
+            raise RuntimeError("the relay is not started: use it as a context manager")
+        return self._installation
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What a child needs of it.
+        return self.installation.__reduce__()
+
+    def start(self) -> None:
+        """Starts the manager process. Children may be started from now on; `listen` is due before they log much.
+
+        Raises:
+            OSError: The system has no process, descriptor or port left. Nothing is left behind.
+            RuntimeError: It was started before.
+        """
+        if self._installation is not None:
+            raise RuntimeError("a relay can only be started once")
+        self._manager.start()
+        queue = self._manager.queue
+        self._listener = RelayListener(queue, self._handlers)
+        self._installation = Installation(queue, self._level)
+        # Called by `close`, when this is collected, or when the interpreter exits: whichever comes first.
+        self._finalize = util.Finalize(self, _close, args=(self._listener, self._manager), exitpriority=1)
+
+    def listen(self) -> None:
+        """Starts the listener's thread.
+
+        Raises:
+            RuntimeError: No thread can be started. What children log is handled by `close`, then.
+        """
+        self.listener.start()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Waits until all that children logged before the call has been handled.
+
+        Args:
+            timeout: Seconds to wait at most; None: as long as it takes.
+
+        Returns:
+            Whether that happened: False if the time was over first, or the manager process is gone.
+
+        Raises:
+            RuntimeError: Called by a handler that handles a child's record, which can't wait for itself.
+        """
+        return self.listener.flush(timeout)
+
+    def close(self) -> None:
+        """Has all records handled that children have logged, and ends listener and manager process.
+
+        What a child logs later goes to its stderr. A second call does nothing.
+        """
+        if self._installation is not None:
+            self._finalize()
+
+    def __enter__(self) -> Self:
+        self.start()
+        self.listen()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _close(listener: RelayListener, manager: LogManager) -> None:
+    listener.stop()
+    manager.shutdown()
+
+
+def _check_handlers(handlers: Iterable[logging.Handler]) -> tuple[logging.Handler, ...]:
+    try:
+        checked = tuple(handlers)
+    except TypeError:
+        raise TypeError(f"handlers must be an iterable of logging.Handler, not {handlers!r}") from None
+    for handler in checked:
+        if not isinstance(handler, logging.Handler):
+            raise TypeError(f"each handler must be a logging.Handler, not {handler!r}")
+    return checked
+
+
+def _check_level(level: int | str) -> int:
+    if isinstance(level, str):
+        try:
+            return logging.getLevelNamesMapping()[level]
+        except KeyError:
+            raise ValueError(f"Unknown level: {level!r}") from None
+    if not isinstance(level, int):
+        raise TypeError(f"Level not an integer or a valid string: {level!r}")
+    return level
+
+
+def _check_backlog(backlog: int) -> int:
+    if not isinstance(backlog, int):
+        raise TypeError(f"the backlog must be an integer, a number of bytes, not {backlog!r}")
+    if backlog <= 0:
+        raise ValueError("the backlog must be greater than 0 bytes")
+    return backlog

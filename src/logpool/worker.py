@@ -1,0 +1,129 @@
+"""What a worker does at its start: its loggers get the parent's levels, and one handler.
+
+`Installation` is made in the parent. A forked worker has it in its memory, with the parent's loggers as they were; to
+any other it is pickled, and takes a snapshot of the parent's levels along.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from logpool.handler import RelayHandler
+from logpool.queues import LogQueue
+
+logger = logging.getLogger("logpool")
+
+_FLAGS = ("raiseExceptions", "logThreads", "logMultiprocessing", "logProcesses", "logAsyncioTasks")
+"""Switches of the module `logging`. Not every Python has each."""
+
+_set_aside: list[logging.Handler] = []
+"""Handlers that a worker came with. They are kept, because a handler that is collected may flush what it has copied
+from the parent, and so write it twice."""
+
+
+def named_loggers() -> dict[str, logging.Logger]:
+    """Returns all loggers of this process but the root logger."""
+    # A copy first: any thread may add a logger.
+    existing = logging.Logger.manager.loggerDict.copy()
+    return {name: item for name, item in existing.items() if isinstance(item, logging.Logger)}
+
+
+class Snapshot:
+    """What of a process's logging decides which records are made, and how. It can be pickled."""
+
+    def __init__(self) -> None:
+        """Takes the snapshot, in the parent."""
+        self.root_level = logging.getLogger().level
+        self.loggers = {name: (item.level, item.disabled) for name, item in named_loggers().items()}
+        self.disabled_level = logging.Logger.manager.disable
+        self.level_names = [(level, name) for name, level in logging.getLevelNamesMapping().items()]
+        # Of several names of one level the last that is added is the one that is printed.
+        self.level_names += [(level, logging.getLevelName(level)) for level, _ in self.level_names]
+        # There is no public way to ask whether warnings are captured.
+        self.captures_warnings = warnings.showwarning is logging._showwarning  # type: ignore[attr-defined]
+        self.flags = {name: getattr(logging, name) for name in _FLAGS if hasattr(logging, name)}
+        try:
+            self.record_factory: bytes | None = pickle.dumps(logging.getLogRecordFactory())
+        except Exception:  # A lambda, for example. The parent's records alone are made by it, then.
+            self.record_factory = None
+
+    def apply(self) -> None:
+        """Makes this process's logging like it, in a worker."""
+        for level, name in self.level_names:
+            logging.addLevelName(level, name)
+        here = named_loggers()
+        for name, (level, disabled) in self.loggers.items():
+            if name in here or level != logging.NOTSET or disabled:
+                logger = logging.getLogger(name)
+                logger.setLevel(level)
+                logger.disabled = disabled
+        logging.getLogger().setLevel(self.root_level)
+        logging.disable(self.disabled_level)
+        logging.captureWarnings(self.captures_warnings)
+        for name, value in self.flags.items():
+            setattr(logging, name, value)
+        if self.record_factory is not None:
+            try:
+                logging.setLogRecordFactory(pickle.loads(self.record_factory))
+            except Exception:
+                logger.warning("The parent's log record factory can't be loaded in this worker.", exc_info=True)
+
+
+class Installation:
+    """Routes a worker's records to its parent. What a child process gets of a `LogRelay`.
+
+    Attributes:
+        queue: The log queue.
+    """
+
+    def __init__(self, queue: LogQueue, level: int | None, *, pid: int | None = None, snapshot: Snapshot | None = None):
+        """Prepares the installation, in the parent.
+
+        Args:
+            queue: The log queue.
+            level: The workers' root level; None: the parent's.
+            pid: The process that handles the records; None: this one.
+            snapshot: Of the parent's logging; None: the worker has the parent's in its own memory.
+        """
+        self.queue = queue
+        self._level = level
+        self._pid = os.getpid() if pid is None else pid
+        self._snapshot = snapshot
+
+    def __reduce__(self) -> tuple[Callable[..., Installation], tuple[Any, ...]]:
+        # Pickled when a worker is started, so the snapshot is of that moment.
+        return _load, (self.queue, self._level, self._pid, self._snapshot or Snapshot())
+
+    def install(self) -> None:
+        """Gives this worker's loggers the parent's levels, and one handler: the one that puts records into the queue.
+
+        A second call changes nothing; nor does one in the process that handles the records, which says so.
+        """
+        if os.getpid() == self._pid:
+            logger.warning("install() was called in the process that handles the records. It is for its workers.")
+            return
+        root = logging.getLogger()
+        for handler in root.handlers:
+            if isinstance(handler, RelayHandler) and handler.queue.address == self.queue.address:
+                return
+        for item in (root, *named_loggers().values()):
+            for handler in item.handlers[:]:
+                item.removeHandler(handler)
+                _set_aside.append(handler)
+            for record_filter in item.filters[:]:
+                item.removeFilter(record_filter)
+            item.propagate = True
+        if self._snapshot is not None:
+            self._snapshot.apply()
+        if self._level is not None:
+            root.setLevel(self._level)
+        root.addHandler(RelayHandler(self.queue))
+
+
+def _load(queue: LogQueue, level: int | None, pid: int, snapshot: Snapshot) -> Installation:
+    return Installation(queue, level, pid=pid, snapshot=snapshot)

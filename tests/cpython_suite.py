@@ -1,0 +1,89 @@
+"""Runs CPython's own tests of ProcessPoolExecutor, with this project's class in place of theirs or as they are.
+
+    python tests/cpython_suite.py stock|logpool
+
+It wants a Python that ships the package `test.test_concurrent_futures`, in a virtual environment that it may put a
+`.pth` file into: two of the tests start a fresh interpreter and import the class, by its name, from
+`concurrent.futures`.
+
+Prints the tests' own output, and as its last line a JSON object with the figures.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import importlib
+import json
+import sys
+import sysconfig
+import unittest
+import warnings
+from pathlib import Path
+
+MODULES = ("test_process_pool", "test_shutdown", "test_init", "test_as_completed", "test_wait", "test_deadlock")
+
+LEFT_OUT = {
+    "test_python_finalization_error": (
+        "It lets `threading` start one thread in this process and refuses any other. A forked manager process inherits "
+        "that refusal, and can't start the thread that greets the first connection."
+    ),
+}
+"""Tests that can't pass by their nature, each with the reason."""
+
+BOOTSTRAP = """\
+import concurrent.futures
+import logpool
+concurrent.futures.LoggingProcessPoolExecutor = logpool.LoggingProcessPoolExecutor
+"""
+
+
+def put_class_into_concurrent_futures() -> None:
+    """In this interpreter in place of the stock class, and by its own name in each that is started from here."""
+    import logpool
+
+    concurrent.futures.ProcessPoolExecutor = logpool.LoggingProcessPoolExecutor  # type: ignore[misc]
+    packages = Path(sysconfig.get_path("purelib"))
+    (packages / "logpool_in_concurrent_futures.py").write_text(BOOTSTRAP)
+    (packages / "logpool_in_concurrent_futures.pth").write_text("import logpool_in_concurrent_futures\n")
+    exec(BOOTSTRAP)
+
+
+def tests_of(suite: unittest.TestSuite) -> list[unittest.TestCase]:
+    return [test for item in suite for test in (tests_of(item) if isinstance(item, unittest.TestSuite) else [item])]
+
+
+def main() -> int:
+    kind = sys.argv[1]
+    if sys.prefix == sys.base_prefix:
+        sys.exit("run this in a virtual environment")
+    left_out: list[str] = []
+    if kind == "logpool":
+        put_class_into_concurrent_futures()
+    suite = unittest.TestSuite()
+    for name in MODULES:
+        module = importlib.import_module(f"test.test_concurrent_futures.{name}")
+        loaded = unittest.TestSuite()
+        for test in tests_of(unittest.defaultTestLoader.loadTestsFromModule(module)):
+            if "ThreadPool" in type(test).__name__:
+                continue
+            if kind == "logpool" and test._testMethodName in LEFT_OUT:
+                left_out.append(test.id())
+                continue
+            loaded.addTest(test)
+        suite.addTest(loaded)
+    warnings.simplefilter("default")
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
+    figures = {
+        "class": kind,
+        "run": result.testsRun,
+        "failures": [test.id() for test, _ in result.failures],
+        "errors": [test.id() for test, _ in result.errors],
+        "skipped": sorted(f"{test.id()}: {why}" for test, why in result.skipped),
+        "left_out": left_out,
+    }
+    print(json.dumps(figures))
+    return not result.wasSuccessful()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
