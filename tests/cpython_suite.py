@@ -12,12 +12,14 @@ Prints the tests' own output, and as its last line a JSON object with the figure
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import importlib
 import json
 import sys
 import sysconfig
 import unittest
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 MODULES = ("test_process_pool", "test_shutdown", "test_init", "test_as_completed", "test_wait", "test_deadlock")
@@ -37,15 +39,24 @@ concurrent.futures.LoggingProcessPoolExecutor = logpool.LoggingProcessPoolExecut
 """
 
 
-def put_class_into_concurrent_futures() -> None:
+@contextlib.contextmanager
+def class_in_concurrent_futures() -> Iterator[None]:
     """In this interpreter in place of the stock class, and by its own name in each that is started from here."""
     import logpool
 
-    concurrent.futures.ProcessPoolExecutor = logpool.LoggingProcessPoolExecutor  # type: ignore[misc]
+    stock = concurrent.futures.ProcessPoolExecutor
     packages = Path(sysconfig.get_path("purelib"))
-    (packages / "logpool_in_concurrent_futures.py").write_text(BOOTSTRAP)
-    (packages / "logpool_in_concurrent_futures.pth").write_text("import logpool_in_concurrent_futures\n")
-    exec(BOOTSTRAP)
+    module = packages / "logpool_in_concurrent_futures.py"
+    starter = module.with_suffix(".pth")
+    module.write_text(BOOTSTRAP)
+    starter.write_text(f"import {module.stem}\n")
+    concurrent.futures.ProcessPoolExecutor = logpool.LoggingProcessPoolExecutor
+    try:
+        yield
+    finally:
+        concurrent.futures.ProcessPoolExecutor = stock
+        starter.unlink()
+        module.unlink()
 
 
 def tests_of(suite: unittest.TestSuite) -> list[unittest.TestCase]:
@@ -56,9 +67,12 @@ def main() -> int:
     kind = sys.argv[1]
     if sys.prefix == sys.base_prefix:
         sys.exit("run this in a virtual environment")
+    with class_in_concurrent_futures() if kind == "logpool" else contextlib.nullcontext():
+        return run(kind)
+
+
+def run(kind: str) -> int:
     left_out: list[str] = []
-    if kind == "logpool":
-        put_class_into_concurrent_futures()
     suite = unittest.TestSuite()
     for name in MODULES:
         module = importlib.import_module(f"test.test_concurrent_futures.{name}")

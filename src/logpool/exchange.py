@@ -11,7 +11,6 @@ of the processes at the ends.
 
 from __future__ import annotations
 
-import contextlib
 import selectors
 import socket
 from collections import deque

@@ -151,7 +151,9 @@ def _keep(pool_thread: threading.Thread, relay: LogRelay) -> None:
     relay.close()
 
 
-def _initialize(installation: Installation, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
+def _initialize(
+    installation: Installation, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+) -> None:
     """A worker's initializer: installs, then runs the user's own."""
     installation.install()
     if initializer is not None:

@@ -40,6 +40,8 @@ class RelayListener(QueueListener):
 
     Without handlers of its own it hands each record to the logger of its name, and so to the handlers, filters and
     propagation that the parent has set up. With handlers, it hands records to those alone.
+
+    It steps aside for whoever else gets from the queue in this process: all records from then on are theirs.
     """
 
     queue: LogQueue  # type: ignore[assignment]  # It has of a queue what a listener needs.
@@ -80,6 +82,8 @@ class RelayListener(QueueListener):
                 self._threadless = True
                 raise
             self._running = thread
+            # The standard library's own listener, say, put to work on the same queue.
+            self.queue.before_get = self.stop
 
     def stop(self) -> None:
         """Has all records handled that were put before, and ends the thread.

@@ -24,7 +24,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import connection, process
 from typing import Any
 
@@ -58,7 +58,10 @@ class LogQueue:
 
     Attributes:
         address: Where the manager process listens.
+        before_get: Called once, before the first `get` of somebody who comes in place of the one who set it.
     """
+
+    before_get: Callable[[], object] | None
 
     def __init__(self, address: Address, *, ordered: bool = False) -> None:
         """Makes the queue's face for this process. Nothing is connected before the first put or get.
@@ -83,6 +86,7 @@ class LogQueue:
         self._reader: socket.socket | None = None
         self._asked = False
         self._got: deque[frames.Frame] = deque()
+        self.before_get = None
 
     def __reduce__(self) -> tuple[type[LogQueue], tuple[Address]]:
         # The key to the manager isn't pickled: every child process inherits its parent's `authkey`.
@@ -177,6 +181,9 @@ class LogQueue:
         """
         if timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
+        if self.before_get is not None:
+            step_aside, self.before_get = self.before_get, None
+            step_aside()
         deadline = None if timeout is None else time.monotonic() + timeout
         # Another thread may have the lock as long as it waits for an item of its own.
         if not self._get_lock.acquire(block, -1 if timeout is None or not block else timeout):

@@ -17,6 +17,8 @@ from logpool.worker import Installation
 DEFAULT_BACKLOG = 64 * 2**20
 """Bytes: 64 MiB."""
 
+NOT_STARTED = "the relay is not started: use it as a context manager"
+
 
 class LogRelay:
     """Has the records of child processes handled by this process, as if they had been logged here.
@@ -61,8 +63,8 @@ class LogRelay:
     @property
     def listener(self) -> RelayListener:
         """The `logging.handlers.QueueListener` that hands the records to this process's logging."""
-        self.installation
-        assert self._listener is not None
+        if self._listener is None:
+            raise RuntimeError(NOT_STARTED)
         return self._listener
 
     @property
@@ -77,7 +79,7 @@ class LogRelay:
     def installation(self) -> Installation:
         """What a child gets of the relay."""
         if self._installation is None:
-            raise RuntimeError("the relay is not started: use it as a context manager")
+            raise RuntimeError(NOT_STARTED)
         return self._installation
 
     def __reduce__(self) -> tuple[Any, ...]:
