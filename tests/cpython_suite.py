@@ -1,12 +1,14 @@
 """Runs CPython's own tests of ProcessPoolExecutor, with this project's class in place of theirs or as they are.
 
-    python tests/cpython_suite.py stock|logpool
+    python tests/cpython_suite.py stock|logpool|compare
 
 It wants a Python that ships the package `test.test_concurrent_futures`, in a virtual environment that it may put a
 `.pth` file into: two of the tests start a fresh interpreter and import the class, by its name, from
 `concurrent.futures`.
 
-Prints the tests' own output, and as its last line a JSON object with the figures.
+Prints the tests' own output, and as its last line a JSON object with the figures. `compare` runs both side by side, and
+fails if a test does, or if this project's class causes a warning that the stock class doesn't: of dangling threads,
+processes left to be reaped, leaked semaphores.
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ import concurrent.futures
 import contextlib
 import importlib
 import json
+import re
+import subprocess
 import sys
 import sysconfig
 import unittest
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +36,8 @@ LEFT_OUT = {
     ),
 }
 """Tests that can't pass by their nature, each with the reason."""
+
+LEFTOVERS = re.compile(r"[Dd]angling thread|reap_children|leaked|failed to clean up|ResourceWarning|unraisable")
 
 BOOTSTRAP = """\
 import concurrent.futures
@@ -67,8 +74,45 @@ def main() -> int:
     kind = sys.argv[1]
     if sys.prefix == sys.base_prefix:
         sys.exit("run this in a virtual environment")
+    if kind == "compare":
+        return compare()
     with class_in_concurrent_futures() if kind == "logpool" else contextlib.nullcontext():
         return run(kind)
+
+
+def compare() -> int:
+    started = {
+        kind: subprocess.Popen([sys.executable, "-u", __file__, kind], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for kind in ("stock", "logpool")
+    }
+    outputs = {kind: process.communicate()[0].decode(errors="replace") for kind, process in started.items()}
+    ok = all(process.returncode == 0 for process in started.values())
+    warned: dict[str, Counter[str]] = {}
+    for kind, output in outputs.items():
+        lines = output.splitlines()
+        warned[kind] = Counter(found.group() for line in lines if (found := LEFTOVERS.search(line)))
+        try:
+            figures = json.loads(lines[-1])
+        except (IndexError, ValueError):
+            print(output)
+            ok = False
+            continue
+        failed = figures["failures"] + figures["errors"]
+        print(
+            f"{kind}: {figures['run']} run, {len(failed)} failed, {len(figures['skipped'])} skipped by CPython, "
+            f"{len(figures['left_out'])} left out by name, {sum(warned[kind].values())} warnings of leftovers"
+        )
+        for name in figures["left_out"]:
+            print("  left out:", name)
+        if failed:
+            print(output)
+    for name, reason in LEFT_OUT.items():
+        print(f"{name}: {reason}")
+    more = warned["logpool"] - warned["stock"]
+    if more:
+        print("leftovers that the stock class doesn't cause:", dict(more))
+        print(outputs["logpool"])
+    return int(not ok or bool(more))
 
 
 def run(kind: str) -> int:

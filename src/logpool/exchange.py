@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 
 from logpool.frames import HEADER, LENGTH, Assembler
-from logpool.queues import ASK, BLOCK_HEADER, NOW, PUT
+from logpool.queues import ACKNOWLEDGEMENT, ASK, BLOCK_HEADER, NOW, PUT, UNIX
 
 PATIENCE = 0.01
 """Seconds for which nobody may ask before the exchange reads ahead. Long enough for a reader to handle what it was
@@ -82,6 +82,7 @@ class Exchange:
         self._listening = listening
         self._lifeline = lifeline
         self._limit = backlog
+        self._acknowledges = listening.family != UNIX  # Then somebody waits for each frame to be read.
         self._greet = greet
         self._writers: set[Writer] = set()
         self._readers: deque[Reader] = deque()  # The one that was served last is at the end.
@@ -154,7 +155,7 @@ class Exchange:
         """Waits for the next events that may be acted upon now."""
         if self._held >= self._limit:
             return self._requests.select()
-        if self._turns or any(reader.asks for reader in self._readers):
+        if self._turns or self._acknowledges or any(reader.asks for reader in self._readers):
             return self._everything.select()
         return self._requests.select(PATIENCE) or self._everything.select()
 
@@ -214,8 +215,11 @@ class Exchange:
             return
         if size > 0:
             try:
-                self._hold(writer.assembler.feed(self._buffer[:size]))
-            except ValueError:  # No stream of frames. Nothing of what follows could be made out.
+                block = writer.assembler.feed(self._buffer[:size])
+                self._hold(block)
+                if block and self._acknowledges:
+                    writer.socket.sendall(ACKNOWLEDGEMENT)  # Who puts waits for it, so it was one frame.
+            except (ValueError, OSError):  # No stream of frames, so what follows can't be made out; or it has died.
                 self._drop(writer)
                 return
         for turn in self._turns:

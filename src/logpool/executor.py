@@ -127,9 +127,9 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         # A private method of the base class: the one place where the thread that outlives every other part of the pool
         # is known and can't be taken away by a `shutdown` in another thread, and from where it may be joined however
         # the pool ends. Called by each `submit`, under the pool's lock, after the first has forked its workers.
-        super()._start_executor_manager_thread()  # type: ignore[misc]
+        super()._start_executor_manager_thread()
         if self._keeper is None:
-            pool_thread: threading.Thread = self._executor_manager_thread  # type: ignore[assignment]
+            pool_thread: Any = self._executor_manager_thread  # Typeshed has another type for it.
             self._keeper = threading.Thread(
                 target=_keep, args=(pool_thread, self._relay), name="logpool-keeper", daemon=False
             )

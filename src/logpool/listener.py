@@ -16,6 +16,9 @@ from logpool.record import rebuild
 
 logger = logging.getLogger("logpool")
 
+SENTINEL = None
+"""What ends the thread: the same as the base class's, for whoever puts that into the queue."""
+
 _reporter = logging.NullHandler()
 """Lends its `handleError`."""
 
@@ -44,7 +47,7 @@ class RelayListener(QueueListener):
     It steps aside for whoever else gets from the queue in this process: all records from then on are theirs.
     """
 
-    queue: LogQueue  # type: ignore[assignment]  # It has of a queue what a listener needs.
+    queue: LogQueue
 
     def __init__(self, queue: LogQueue, handlers: tuple[Handler, ...] | None = None) -> None:
         """Makes a listener that isn't started.
@@ -53,7 +56,7 @@ class RelayListener(QueueListener):
             queue: Where the records come from.
             handlers: Get every record that their level lets through; None: the loggers of this process do.
         """
-        super().__init__(queue, *(handlers or ()), respect_handler_level=True)  # type: ignore[arg-type]
+        super().__init__(queue, *(handlers or ()), respect_handler_level=True)
         self._by_logger = handlers is None
         self._lock = threading.Lock()  # Start and stop.
         self._running: threading.Thread | None = None
@@ -107,7 +110,7 @@ class RelayListener(QueueListener):
         """Puts what ends the thread behind all records that were put before."""
         # If the manager process is gone, the thread notices by itself.
         with contextlib.suppress(OSError, EOFError):
-            super().enqueue_sentinel()
+            self.queue.put_nowait(SENTINEL)
 
     def is_current_thread(self) -> bool:
         """Tells whether the caller is a handler that this listener is just calling."""
@@ -166,7 +169,7 @@ class RelayListener(QueueListener):
             except Exception:
                 logger.exception("A record was lost: it can't be rebuilt in this process.")
                 continue
-            if record is self._sentinel:
+            if record is SENTINEL:
                 return False
             if isinstance(record, FlushMark):
                 self._end_flush(record.number, reached=True)

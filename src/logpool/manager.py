@@ -23,7 +23,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing import connection, managers, process, util
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -37,6 +37,11 @@ SHUTDOWN_TIMEOUT = 5.0
 
 CONNECTIONS_WAITING = 128
 """How many connections may wait to be accepted, as in `multiprocessing.managers`."""
+
+
+DESCRIPTORS = 8
+"""How many descriptors the manager process opens before it serves the first worker: two selectors, a pair of sockets,
+and for each connection one more while it shakes hands."""
 
 
 class LogManager(managers.BaseManager):
@@ -59,7 +64,7 @@ class LogManager(managers.BaseManager):
         super().__init__(ctx=self._context)
         self._backlog = backlog
 
-    def start(self, initializer: Callable[..., object] | None = None, initargs: tuple[Any, ...] = ()) -> None:
+    def start(self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()) -> None:
         """Starts the manager process, and doesn't wait until it is up.
 
         Args:
@@ -74,6 +79,7 @@ class LogManager(managers.BaseManager):
             handed_over.callback(listening.close)
             lifeline = Lifeline(on_error)
             handed_over.callback(lifeline.other_end.close)
+            _check_descriptors(lifeline.other_end)
             server: process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
                 target=_serve,
                 args=(listening, lifeline.other_end, directory, self._backlog, initializer, initargs),
@@ -85,10 +91,9 @@ class LogManager(managers.BaseManager):
         self.shutdown = util.Finalize(  # As in BaseManager: also when this is collected, or when the interpreter exits.
             self, _shut_down, args=(server, lifeline, directory, self.queue), exitpriority=0
         )
-        # BaseManager's own record of what its `start` does, for the methods that are left to it: it waits until the
-        # process is up, which is what this one is here to avoid.
+        # BaseManager's own record of what its `start` has done. That one waits until the process is up, which is what
+        # this one is here to avoid.
         self._address = address
-        self._process = server
         self._state.value = managers.State.STARTED  # type: ignore[attr-defined]
 
 
@@ -136,6 +141,13 @@ def _listen(on_error: contextlib.ExitStack) -> tuple[Address, socket.socket, str
     return (host, port), listening, None
 
 
+def _check_descriptors(example: socket.socket) -> None:
+    """Raises what the manager process, if it is forked, would else raise out of sight, later: too many open files."""
+    with contextlib.ExitStack() as copies:
+        for _ in range(DESCRIPTORS):
+            copies.enter_context(example.dup())
+
+
 def _shut_down(server: process.BaseProcess, lifeline: Lifeline, directory: str | None, queue: LogQueue) -> None:
     """Ends the manager process. Runs once, in the process that started it."""
     queue.close()
@@ -144,6 +156,7 @@ def _shut_down(server: process.BaseProcess, lifeline: Lifeline, directory: str |
     if server.exitcode is None:
         server.kill()
         server.join()
+    server.close()
     if directory is not None:  # It is the manager's to remove, but the manager may have been killed.
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -154,7 +167,7 @@ def _serve(
     directory: str | None,
     backlog: int,
     initializer: Callable[..., object] | None,
-    initargs: tuple[Any, ...],
+    initargs: Iterable[Any],
 ) -> None:
     """The manager process."""
     # It lives as long as its parent, which may have reasons to survive what a terminal or a supervisor sends to all.
@@ -178,12 +191,12 @@ class LogServer(managers.Server):
     the queue.
     """
 
-    public = ("attach", "dummy")
+    public = ["attach"]  # noqa: RUF012  # As the base class has it.
 
     def __init__(self, listening: socket.socket, lifeline: socket.socket, backlog: int) -> None:
         # Not the base class's constructor: that binds a socket of its own.
         self.authkey = process.current_process().authkey
-        self.address = listening.getsockname()
+        self._address: Address = listening.getsockname()
         self._exchange = Exchange(listening, lifeline, backlog, self._greet)
 
     def serve_forever(self) -> None:
@@ -202,4 +215,4 @@ class LogServer(managers.Server):
             established: The connection on which the request came.
             role: "put" or "get".
         """
-        self._exchange.attach(take_over(established, self.address), role)
+        self._exchange.attach(take_over(established, self._address), role)

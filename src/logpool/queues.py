@@ -9,6 +9,10 @@ process dies. A process that gets has another, on which it asks and is answered 
                                                      ── block ──────▶
                                                      ◀─── PUT frame ─ put: behind all that was put before
 
+Over AF_INET each put is acknowledged, and waits for that: what TCP has taken may come later than what another process
+puts afterwards, and the kernel may not have passed it on when the process dies. Over AF_UNIX it is in the receiver's
+queue when the write returns.
+
 A put by a process that gets goes by way of the second socket, and the manager gives it its place behind everything that
 any process had put before. So a sentinel ends a `QueueListener` after the last record, as with any other queue.
 
@@ -33,10 +37,15 @@ from logpool import forks, frames
 Address = str | tuple[str, int]
 """A path (AF_UNIX), or host and port (AF_INET), as `multiprocessing.connection` has it."""
 
+UNIX = getattr(socket, "AF_UNIX", None)
+"""The family of sockets that this system may not have."""
+
 # What a process that gets may say to the manager. Each ASK is answered by exactly one block.
 ASK = b"g"  # A block, please, as soon as there is one.
 NOW = b"n"  # Answer the ASK now, with an empty block if need be. Means nothing where the answer is on its way already.
 PUT = b"p"  # A frame follows.
+
+ACKNOWLEDGEMENT = b"a"  # Of one frame that was put over AF_INET.
 
 BLOCK_HEADER = struct.Struct("!Q")  # The block's length in bytes.
 
@@ -81,6 +90,7 @@ class LogQueue:
         self._put_lock = threading.RLock()
         self._writing = False
         self._writer: socket.socket | None = None
+        self._spare: list[socket.socket] = []
         self._get_lock = threading.RLock()
         self._ask_lock = threading.RLock()
         self._reader: socket.socket | None = None
@@ -106,10 +116,11 @@ class LogQueue:
 
     def close(self) -> None:
         """Closes this process's connections. The next put or get makes new ones."""
-        for connected in (self._writer, self._reader):
+        for connected in (self._writer, self._reader, *self._spare):
             if connected is not None:
                 connected.close()
         self._writer = self._reader = None
+        self._spare.clear()
         self._asked = False
 
     # Putting.
@@ -137,16 +148,13 @@ class LogQueue:
             return
         with self._put_lock:
             if self._writing:
-                # A signal handler that logs while its own thread is in the lines below: the socket may have half a
-                # frame in it, so this one travels by itself.
-                with self._connect("put") as aside:
-                    aside.sendall(frame)
+                self._put_aside(frame)
                 return
             try:
                 self._writing = True
                 if self._writer is None:
                     self._writer = self._connect("put")
-                self._writer.sendall(frame)
+                self._send(self._writer, frame)
             except BaseException:
                 # Part of the frame may be out. The manager drops what is unfinished when a connection ends.
                 if self._writer is not None:
@@ -155,6 +163,24 @@ class LogQueue:
                 raise
             finally:
                 self._writing = False
+
+    def _send(self, writer: socket.socket, frame: bytes) -> None:
+        writer.sendall(frame)
+        if writer.family != UNIX:
+            _receive(writer, 1, 1)
+
+    def _put_aside(self, frame: bytes) -> None:
+        """Puts by way of another connection.
+
+        For a signal handler that logs while its own thread is writing: half a frame may be in the usual socket.
+        """
+        aside = self._spare.pop() if self._spare else self._connect("put")
+        try:
+            self._send(aside, frame)
+        except BaseException:
+            aside.close()
+            raise
+        self._spare.append(aside)
 
     def put_nowait(self, item: object) -> None:
         """The same as `put(item)`."""
@@ -293,7 +319,7 @@ def take_over(established: connection.Connection, address: Address) -> socket.so
     Returns:
         A socket of its own descriptor, tuned for frames.
     """
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    family = UNIX if isinstance(address, str) and UNIX is not None else socket.AF_INET
     plain = socket.fromfd(established.fileno(), family, socket.SOCK_STREAM)
     # Each is a wish: the connection works without.
     with contextlib.suppress(OSError):

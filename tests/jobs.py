@@ -1,0 +1,120 @@
+"""What workers do in the tests. Importable in spawned workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+STATE: list[Any] = []
+
+
+def log(message: str, *args: object, name: str = "app", level: int = logging.INFO) -> int:
+    logging.getLogger(name).log(level, message, *args)
+    return os.getpid()
+
+
+def log_numbers(count: int, name: str = "app") -> int:
+    logger = logging.getLogger(name)
+    for number in range(count):
+        logger.info("%d", number)
+    return os.getpid()
+
+
+def log_each_level(names: tuple[str, ...]) -> None:
+    for name in names:
+        for level in (5, 10, 20, 25, 30, 40, 50):
+            logging.getLogger(name).log(level, "%s at %d", name, level)
+
+
+def initialize(value: object) -> None:
+    logging.getLogger("app.init").info("initializer got %s", value)
+    STATE.append(value)
+
+
+def state() -> list[Any]:
+    return STATE
+
+
+def fail_to_initialize() -> None:
+    raise ValueError("no good")
+
+
+def die(signal_number: int, count: int) -> None:
+    log_numbers(count)
+    os.kill(os.getpid(), signal_number)
+
+
+def log_then_exit(count: int, code: int) -> None:
+    log_numbers(count)
+    os._exit(code)
+
+
+def wait_for(path: str) -> None:
+    """Waits until somebody opens this named pipe for writing and closes it."""
+    with open(path) as pipe:
+        pipe.read()
+
+
+def log_and_wait_for(path: str) -> None:
+    log("waiting")
+    wait_for(path)
+    log("waited")
+
+
+def warn() -> None:
+    warnings.warn("careful", stacklevel=1)
+
+
+def handlers_and_filters() -> dict[str, tuple[list[str], int, bool]]:
+    """For each logger of this process that has any: its handlers' classes, its number of filters, whether it
+    propagates."""
+    manager = logging.Logger.manager
+    loggers: dict[str, logging.Logger] = {"root": logging.getLogger()}
+    loggers.update((name, item) for name, item in manager.loggerDict.items() if isinstance(item, logging.Logger))
+    return {
+        name: ([type(handler).__name__ for handler in item.handlers], len(item.filters), item.propagate)
+        for name, item in loggers.items()
+        if item.handlers or item.filters or not item.propagate
+    }
+
+
+def is_enabled_for(name: str, level: int) -> bool:
+    return logging.getLogger(name).isEnabledFor(level)
+
+
+def effective_level(name: str) -> int:
+    return logging.getLogger(name).getEffectiveLevel()
+
+
+def log_from_threads(threads: int, count: int) -> None:
+    def work(number: int) -> None:
+        logger = logging.getLogger(f"app.{number}")
+        for index in range(count):
+            logger.info("%d", index)
+
+    started = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+
+
+def call(function: Callable[[], object]) -> object:
+    return function()
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def identity(value: object) -> object:
+    return value

@@ -1,0 +1,315 @@
+"""Every ending of a pool is clean: each record is handled, nothing hangs, nothing is left behind.
+
+That nothing is left behind in this process is looked at after each test, by a fixture.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import textwrap
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
+from pathlib import Path
+
+import pytest
+
+import jobs
+from conftest import START_METHODS, Records
+from logpool import LoggingProcessPoolExecutor
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+PROGRAM = """
+import logging, multiprocessing, os, sys, threading, time
+from logpool import LoggingProcessPoolExecutor
+
+def work(count):
+    for number in range(count):
+        logging.getLogger("app").info("%d", number)
+    return count
+
+def slow():
+    time.sleep(0.2)
+    work(1)
+
+if __name__ == "__main__":
+    logging.basicConfig(filename="log", format="%(message)s", level="INFO")
+    executor = LoggingProcessPoolExecutor(2, multiprocessing.get_context(sys.argv[1]))
+{body}
+"""
+
+
+def program(body: str) -> str:
+    return PROGRAM.format(body=textwrap.indent(textwrap.dedent(body), "    "))
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        pytest.param("executor.submit(work, 50)", 50, id="exit with a job pending"),
+        pytest.param("for _ in range(20): executor.submit(work, 50)", 1000, id="exit with many jobs pending"),
+        pytest.param("executor.submit(work, 50).result()", 50, id="exit without shutdown"),
+        pytest.param(
+            "executor.submit(work, 50).result(); executor.shutdown(wait=False)", 50, id="wait=False, then exit"
+        ),
+        pytest.param("executor.submit(work, 50).result(); del executor", 50, id="del, then exit"),
+        pytest.param("executor.submit(slow); del executor", 1, id="del with a job running, then exit"),
+        pytest.param("", 0, id="never used, then exit"),
+        pytest.param("del executor", 0, id="never used, del, then exit"),
+        pytest.param("executor.shutdown()", 0, id="never used, shutdown"),
+        pytest.param("executor.shutdown(wait=False)", 0, id="never used, wait=False"),
+        pytest.param(
+            """
+            def later():
+                threading.main_thread().join()
+                try:
+                    executor.submit(work, 1)
+                except RuntimeError:
+                    logging.info("refused")
+            executor.submit(work, 50).result()
+            threading.Thread(target=later).start()
+            """,
+            51,
+            id="submit while the interpreter shuts down",
+        ),
+        pytest.param(
+            """
+            import atexit
+            @atexit.register
+            def last():
+                try:
+                    executor.submit(work, 1)
+                except RuntimeError:
+                    logging.info("refused")
+            """,
+            1,
+            id="first submit at exit",
+        ),
+        pytest.param("executor.submit(work, 50).result(); raise SystemExit(0)", 50, id="SystemExit"),
+    ],
+)
+def test_an_interpreter_that_exits_has_all_records_handled(
+    run_program: Run, tmp_path: Path, start_method: str, body: str, count: int
+) -> None:
+    ended = run_program(program(body), start_method)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert len((tmp_path / "log").read_text().splitlines()) == count
+
+
+def test_an_interpreter_that_exits_by_an_exception_has_all_records_handled(run_program: Run, tmp_path: Path) -> None:
+    ended = run_program(program("executor.submit(work, 50)\nraise ValueError('the end')"), "spawn")
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("ValueError: the end\n")
+    assert len((tmp_path / "log").read_text().splitlines()) == 50
+
+
+def test_a_pool_that_is_deleted_ends_by_itself(context: BaseContext, records: Records) -> None:
+    executor = LoggingProcessPoolExecutor(2, context)
+    executor.submit(jobs.log_numbers, 100).result()
+    keeper = next(thread for thread in threading.enumerate() if thread.name == "logpool-keeper")
+    del executor
+    gc.collect()
+    keeper.join(30)
+    assert not keeper.is_alive()
+    assert len(records.records) == 100
+
+
+def test_shutdown_without_waiting_ends_by_itself(context: BaseContext, records: Records) -> None:
+    executor = LoggingProcessPoolExecutor(2, context)
+    executor.submit(jobs.log_numbers, 100)
+    keeper = next(thread for thread in threading.enumerate() if thread.name == "logpool-keeper")
+    executor.shutdown(wait=False)
+    keeper.join(30)
+    assert len(records.records) == 100
+
+
+def test_shutdown_waits_for_the_records_after_one_that_did_not_wait(context: BaseContext, records: Records) -> None:
+    executor = LoggingProcessPoolExecutor(2, context)
+    executor.submit(jobs.log_numbers, 100)
+    executor.shutdown(wait=False)
+    executor.shutdown(wait=True)
+    assert len(records.records) == 100
+
+
+def test_shutdown_may_be_called_again(context: BaseContext, records: Records) -> None:
+    executor = LoggingProcessPoolExecutor(2, context)
+    executor.submit(jobs.log_numbers, 100)
+    executor.shutdown()
+    executor.shutdown()
+    executor.shutdown(wait=False)
+    assert len(records.records) == 100
+
+
+def test_cancelled_futures_log_nothing_and_the_rest_is_handled(context: BaseContext, records: Records) -> None:
+    executor = LoggingProcessPoolExecutor(1, context)
+    futures = [executor.submit(jobs.log, "%d", number) for number in range(200)]
+    executor.shutdown(cancel_futures=True)
+    done = sum(not future.cancelled() for future in futures)
+    assert done < 200
+    assert records.messages == [str(number) for number in range(done)]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_what_a_killed_worker_had_logged_is_handled(
+    context: BaseContext, records: Records, how: signal.Signals
+) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        with pytest.raises(BrokenProcessPool):
+            executor.submit(jobs.die, how, 500).result()
+        with pytest.raises(BrokenProcessPool):
+            executor.submit(jobs.square, 2)
+    assert [message for message in records.messages if message.isdigit()] == [str(number) for number in range(500)]
+
+
+def test_what_a_worker_that_exits_had_logged_is_handled(context: BaseContext, records: Records) -> None:
+    with LoggingProcessPoolExecutor(2, context) as executor, pytest.raises(BrokenProcessPool):
+        executor.submit(jobs.log_then_exit, 500, 3).result()
+    assert [message for message in records.messages if message.isdigit()] == [str(number) for number in range(500)]
+
+
+@pytest.mark.parametrize("method", ["terminate_workers", "kill_workers"])
+@pytest.mark.skipif(
+    not hasattr(LoggingProcessPoolExecutor, "kill_workers"), reason="this Python's executor has no such method"
+)
+def test_workers_that_the_user_ends_have_their_records_handled(
+    context: BaseContext, records: Records, method: str
+) -> None:
+    executor = LoggingProcessPoolExecutor(1, context)
+    executor.submit(jobs.log_numbers, 100).result()
+    getattr(executor, method)()
+    executor.shutdown()
+    assert len(records.records) == 100
+
+
+def test_a_handler_may_shut_the_pool_down(context: BaseContext, records: Records) -> None:
+    executor = LoggingProcessPoolExecutor(1, context)
+
+    class Stop(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() == "10":
+                executor.shutdown()
+
+    stop = Stop()
+    logging.getLogger().addHandler(stop)
+    executor.submit(jobs.log_numbers, 100).result()
+    executor.shutdown()
+    assert len(records.records) == 100
+
+
+def test_a_handler_that_waits_for_its_own_listener_is_told(records: Records) -> None:
+    errors: list[Exception] = []
+
+    class Flush(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                executor.flush_logs()
+            except RuntimeError as error:
+                errors.append(error)
+
+    logging.getLogger().addHandler(Flush())
+    with LoggingProcessPoolExecutor(1) as executor:
+        executor.submit(jobs.log, "one")
+    assert [str(error) for error in errors] == ["cannot wait for the log listener in its own thread"]
+
+
+def test_a_future_callback_sees_a_pool_that_shuts_down(context: BaseContext, records: Records) -> None:
+    called: list[Future[int]] = []
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(jobs.log_numbers, 100).add_done_callback(called.append)
+    assert len(called) == 1
+    assert len(records.records) == 100
+
+
+def test_no_thread_to_be_had_costs_no_future_and_no_record(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def start_but_ours(thread: threading.Thread) -> None:
+        # As an interpreter does that shuts down; it would refuse the pool's own thread as well, and with it the job.
+        if thread.name.startswith("logpool"):
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_but_ours)
+    executor = LoggingProcessPoolExecutor(2, context)
+    assert [executor.submit(jobs.square, number).result() for number in range(3)] == [0, 1, 4]
+    executor.submit(jobs.log_numbers, 100)
+    executor.shutdown()
+    assert len(records.records) == 100
+
+
+def test_a_constructor_that_fails_leaves_nothing_behind(run_program: Run) -> None:
+    ended = run_program(
+        """
+import os, resource, sys
+from logpool import LoggingProcessPoolExecutor
+from multiprocessing import active_children, resource_tracker
+resource_tracker.ensure_running()
+raised = 0
+for limit in range(60, 3, -1):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, 256))
+    try:
+        LoggingProcessPoolExecutor(2).shutdown()
+    except OSError as error:
+        raised += 1
+        print(type(error).__name__, error.errno, active_children())
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+print(raised, len(os.listdir("/proc/self/fd")))
+""",
+    )
+    *errors, last = ended.stdout.splitlines()
+    assert ended.stderr == ""
+    assert set(errors) == {"OSError 24 []"}
+    assert last.split()[0] == str(len(errors))
+    assert int(last.split()[1]) <= 6
+
+
+def test_fifty_pools_one_after_another_leave_nothing_behind(records: Records) -> None:
+    for number in range(50):
+        with LoggingProcessPoolExecutor(1) as executor:
+            executor.submit(jobs.log, "%d", number)
+    assert records.messages == [str(number) for number in range(50)]
+
+
+def test_eight_pools_at_once_do_not_mix(context: BaseContext, records: Records) -> None:
+    handlers = [Records() for _ in range(8)]
+    executors = [LoggingProcessPoolExecutor(1, context, log_handlers=[h], log_level="INFO") for h in handlers]
+    for number, executor in enumerate(executors):
+        executor.submit(jobs.log_numbers, 100 + number)
+    for executor in executors:
+        executor.shutdown()
+    assert [len(handler.records) for handler in handlers] == [100 + number for number in range(8)]
+    assert records.records == []
+
+
+def test_a_pool_used_by_sixteen_threads_loses_nothing(context: BaseContext, records: Records) -> None:
+    with LoggingProcessPoolExecutor(2, context) as executor:
+
+        def use() -> None:
+            for number in range(20):
+                executor.submit(jobs.log, "%d", number).result()
+
+        threads = [threading.Thread(target=use) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(map(int, records.messages)) == sorted([*range(20)] * 16)
+
+
+def test_the_manager_process_ends_with_the_pool(context: BaseContext) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(os.getpid).result()
+        names = [child.name for child in multiprocessing.active_children()]
+        assert "LogManager" in names
+    assert "LogManager" not in [child.name for child in multiprocessing.active_children()]

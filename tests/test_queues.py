@@ -1,0 +1,363 @@
+"""LogQueue and the manager process behind it: a queue with a queue's face, and its limits."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import socket
+import stat
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing import connection, managers
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import wait_until_gone
+from logpool import frames
+from logpool.manager import LogManager
+from logpool.queues import LogQueue
+
+MEBIBYTE = 2**20
+
+
+@pytest.fixture
+def manager() -> Iterator[LogManager]:
+    started = LogManager(64 * MEBIBYTE)
+    started.start()
+    yield started
+    started.shutdown()
+
+
+@pytest.fixture(params=["AF_UNIX", "AF_INET"])
+def log_queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LogQueue]:
+    """A queue over each family of sockets."""
+    if request.param == "AF_INET":
+        monkeypatch.setattr("tempfile.mkdtemp", no_room)
+    started = LogManager(64 * MEBIBYTE)
+    started.start()
+    assert isinstance(started.queue.address, str) == (request.param == "AF_UNIX")
+    yield started.queue
+    started.shutdown()
+
+
+def no_room(*args: object, **kwargs: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def manager_pid() -> int:
+    (pid,) = [process.pid for process in multiprocessing.active_children() if process.name == "LogManager"]
+    assert pid is not None
+    return pid
+
+
+def put_numbers(log_queue: LogQueue, count: int, size: int = 0) -> None:
+    for number in range(count):
+        log_queue.put((number, bytes(size)))
+
+
+def child(context: BaseContext, target: Any, *args: object) -> Any:
+    process = context.Process(target=target, args=args)  # type: ignore[attr-defined]
+    process.start()
+    return process
+
+
+@pytest.mark.parametrize("item", [b"", b"bytes", "text", None, {"a": [1, 2.5]}, b"x" * 3_000_000])
+def test_what_is_put_is_got(log_queue: LogQueue, item: object) -> None:
+    log_queue.put(item)
+    assert log_queue.get(timeout=10) == item
+
+
+def test_items_of_a_child_come_in_order(context: BaseContext, log_queue: LogQueue) -> None:
+    process = child(context, put_numbers, log_queue, 2000)
+    assert [log_queue.get(timeout=20)[0] for _ in range(2000)] == list(range(2000))
+    process.join()
+
+
+def test_large_items_of_several_children_do_not_mix(context: BaseContext, log_queue: LogQueue) -> None:
+    processes = [child(context, put_marked, log_queue, mark, 20, 500_000) for mark in (b"a", b"b", b"c")]
+    got = [log_queue.get(timeout=30) for _ in range(60)]
+    for process in processes:
+        process.join()
+    assert sorted(got) == sorted(mark * 500_000 for mark in (b"a", b"b", b"c") for _ in range(20))
+
+
+def put_marked(log_queue: LogQueue, mark: bytes, count: int, size: int) -> None:
+    for _ in range(count):
+        log_queue.put(mark * size)
+
+
+def test_an_empty_queue_says_so(log_queue: LogQueue) -> None:
+    assert log_queue.empty()
+    with pytest.raises(queue.Empty):
+        log_queue.get_nowait()
+    start = time.monotonic()
+    with pytest.raises(queue.Empty):
+        log_queue.get(timeout=0.05)
+    assert time.monotonic() - start >= 0.05
+    with pytest.raises(ValueError, match="non-negative"):
+        log_queue.get(timeout=-1)
+    log_queue.put("one")
+    assert not log_queue.empty()
+    assert log_queue.get_nowait() == "one"
+    assert log_queue.empty()
+
+
+def test_what_a_child_has_put_is_there_at_once(context: BaseContext, log_queue: LogQueue) -> None:
+    for _ in range(5):
+        child(context, put_numbers, log_queue, 1).join()
+        assert log_queue.get_nowait() == (0, b"")
+
+
+def test_a_getter_that_gave_up_takes_nothing_with_it(log_queue: LogQueue) -> None:
+    for number in range(200):
+        with pytest.raises(queue.Empty):
+            log_queue.get(timeout=0)
+        log_queue.put(number)
+        assert log_queue.get(timeout=10) == number
+
+
+def test_a_waiting_thread_does_not_hold_up_others(manager: LogManager) -> None:
+    got: list[object] = []
+    waiting = threading.Thread(target=lambda: got.append(manager.queue.get()))
+    waiting.start()
+    assert manager.queue.empty()
+    with pytest.raises(queue.Empty):
+        manager.queue.get(timeout=0.01)
+    manager.queue.put("for the one that waits")
+    waiting.join()
+    assert got == ["for the one that waits"]
+
+
+def test_a_put_of_the_process_that_gets_comes_after_all_that_was_put_before(
+    context: BaseContext, log_queue: LogQueue
+) -> None:
+    for _ in range(4):
+        processes = [child(context, put_numbers, log_queue, 50) for _ in range(2)]
+        for process in processes:
+            process.join()
+        log_queue.put("last")
+        assert [log_queue.get(timeout=10) for _ in range(101)][100] == "last"
+
+
+def test_two_processes_that_get_share_the_items(context: BaseContext, manager: LogManager) -> None:
+    results = context.Queue()  # type: ignore[attr-defined]
+    getters = [child(context, get_until_none, manager.queue, results) for _ in range(2)]
+    putter = child(context, put_numbers, manager.queue, 1000)
+    putter.join()
+    # Each getter may have taken several items at once, and the Nones with them; so many that each finds one.
+    for _ in range(2):
+        manager.queue.put(None)
+    counts = [results.get(timeout=20)]
+    manager.queue.put(None)
+    counts.append(results.get(timeout=20))
+    for getter in getters:
+        getter.join()
+    assert sum(counts) == 1000
+    results.close()
+    results.join_thread()
+
+
+def get_until_none(log_queue: LogQueue, results: Any) -> None:
+    count = 0
+    while log_queue.get() is not None:
+        count += 1
+    results.put(count)
+
+
+def test_an_item_that_is_too_large_is_refused_in_the_process_that_puts_it(
+    manager: LogManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "MAX_BODY", 1000)
+    with pytest.raises(ValueError, match="1,001 bytes is too large for the log queue, which takes 1,000"):
+        manager.queue.put(b"x" * 1001)
+    manager.queue.put(b"x" * 1000)
+    assert manager.queue.get(timeout=10) == b"x" * 1000
+
+
+def test_the_backlog_is_bounded_and_nothing_is_dropped(context: BaseContext) -> None:
+    manager = LogManager(4 * MEBIBYTE)
+    manager.start()
+    try:
+        process = child(context, put_numbers, manager.queue, 500, 100_000)  # 50 MB.
+        # It can't end: beyond the backlog and the socket's buffer it has to wait.
+        process.join(1)
+        assert process.is_alive()
+        assert resident_bytes(manager_pid()) < 60 * MEBIBYTE
+        assert [manager.queue.get(timeout=20)[0] for _ in range(500)] == list(range(500))
+        process.join()
+    finally:
+        manager.shutdown()
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_backlog_of_one_byte_still_moves(context: BaseContext) -> None:
+    manager = LogManager(1)
+    manager.start()
+    try:
+        processes = [child(context, put_numbers, manager.queue, 100, 50_000) for _ in range(3)]
+        for _ in range(300):
+            manager.queue.get(timeout=20)
+        for process in processes:
+            process.join()
+    finally:
+        manager.shutdown()
+
+
+def put_then_half_a_frame(log_queue: LogQueue) -> None:
+    put_numbers(log_queue, 10)
+    assert log_queue._writer is not None
+    log_queue._writer.sendall(struct.pack("!I", 1_000_000) + b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_half_a_frame_goes_with_the_process_that_died(context: BaseContext, manager: LogManager) -> None:
+    process = child(context, put_then_half_a_frame, manager.queue)
+    process.join()
+    child(context, put_numbers, manager.queue, 1).join()
+    assert [manager.queue.get(timeout=10)[0] for _ in range(11)] == [*range(10), 0]
+    assert manager.queue.empty()
+
+
+def test_a_process_that_forks_gives_its_child_a_connection_of_its_own(manager: LogManager) -> None:
+    putter = child(multiprocessing.get_context("spawn"), put_and_fork, manager.queue)
+    putter.join()
+    assert sorted(manager.queue.get(timeout=10) for _ in range(300)) == sorted([*range(100)] * 3)
+
+
+def put_and_fork(log_queue: LogQueue) -> None:
+    log_queue.put(0)
+    pids = []
+    for _ in range(2):
+        pid = os.fork()
+        if pid == 0:
+            for number in range(100):
+                log_queue.put(number)
+            os._exit(0)
+        pids.append(pid)
+    for number in range(1, 100):
+        log_queue.put(number)
+    for pid in pids:
+        os.waitpid(pid, 0)
+
+
+def test_a_queue_whose_manager_is_gone_raises(manager: LogManager) -> None:
+    log_queue = manager.queue
+    log_queue.put(1)
+    manager.shutdown()
+    with pytest.raises((OSError, EOFError)):
+        log_queue.put(2)
+    with pytest.raises((OSError, EOFError)):
+        log_queue.get()
+
+
+def test_the_manager_process_is_a_multiprocessing_manager_and_needs_no_wait_to_start(context: BaseContext) -> None:
+    with LogManager(MEBIBYTE, ctx=context) as manager:
+        assert isinstance(manager, managers.BaseManager)
+        assert manager.address == manager.queue.address
+        manager.queue.put(1)
+        assert manager.queue.get(timeout=20) == 1
+    assert multiprocessing.active_children() == []
+    manager.shutdown()
+
+
+def test_nobody_else_can_reach_the_socket(manager: LogManager) -> None:
+    assert isinstance(manager.queue.address, str)
+    directory = Path(manager.queue.address).parent
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert directory.stat().st_uid == os.getuid()
+    manager.shutdown()
+    assert not directory.exists()
+
+
+def connect_plainly(address: Any) -> socket.socket:
+    plain = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+    plain.connect(address)
+    return plain
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"garbage" * 1000,
+        struct.pack("!i", 0x7FFFFFFF),
+        struct.pack("!i", -1) + struct.pack("!Q", 2**63),
+        struct.pack("!i", 11) + b"#CHALLENGE#",
+    ],
+    ids=["nothing", "garbage", "a huge length", "a huger length", "a challenge"],
+)
+def test_who_has_no_key_is_refused_and_holds_up_nobody(log_queue: LogQueue, said: bytes) -> None:
+    strangers = [connect_plainly(log_queue.address) for _ in range(5)]
+    for stranger in strangers:
+        try:
+            stranger.sendall(said)
+        except OSError:  # It may have been refused before it had said all.
+            assert said
+    log_queue.put("heard")
+    assert log_queue.get(timeout=10) == "heard"
+    for stranger in strangers:
+        stranger.close()
+
+
+def test_the_wrong_key_is_refused(log_queue: LogQueue) -> None:
+    with pytest.raises((multiprocessing.AuthenticationError, EOFError, OSError)):
+        connection.Client(log_queue.address, authkey=b"wrong")
+    log_queue.put("heard")
+    assert log_queue.get(timeout=10) == "heard"
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / ("x" * 120)
+    directory.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(directory))
+    manager = LogManager(MEBIBYTE)
+    manager.start()
+    try:
+        assert list(directory.iterdir()) == []
+        manager.queue.put("heard")
+        assert manager.queue.get(timeout=10) == "heard"
+    finally:
+        manager.shutdown()
+
+
+def test_the_manager_leaves_when_its_parent_is_killed(context: BaseContext) -> None:
+    reader, writer = context.Pipe(duplex=False)  # type: ignore[attr-defined]
+    parent = child(context, start_a_manager_and_wait, writer)
+    pid, address = reader.recv()
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.join()
+    wait_until_gone(pid, seconds=2)
+    assert not Path(address).parent.exists()
+    reader.close()
+    writer.close()
+
+
+def start_a_manager_and_wait(writer: Any) -> None:
+    manager = LogManager(MEBIBYTE)
+    manager.start()
+    manager.queue.put(1)
+    # A child that inherits all descriptors, and outlives its parent for a moment, must not keep the manager.
+    if os.fork() == 0:
+        time.sleep(5)
+        os._exit(0)
+    writer.send((manager_pid(), manager.queue.address))
+    signal.pause()
+
+
+def test_the_manager_ignores_what_a_terminal_sends_to_all(context: BaseContext) -> None:
+    with LogManager(MEBIBYTE, ctx=context) as manager:
+        manager.queue.put("before")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            os.kill(manager_pid(), number)
+        manager.queue.put("after")
+        assert [manager.queue.get(timeout=10) for _ in range(2)] == ["before", "after"]

@@ -1,0 +1,223 @@
+"""LogRelay: for any pool or process."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import multiprocessing
+import os
+import pickle
+import sys
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import jobs
+from conftest import Records
+from logpool import LogRelay
+
+
+def work(relay: LogRelay, count: int) -> None:
+    relay.install()
+    jobs.log_numbers(count)
+
+
+def ranked(rank: int, relay: LogRelay) -> None:
+    relay.install()
+    jobs.log("rank %d", rank)
+
+
+def run(context: BaseContext, target: Any, *args: object) -> int | None:
+    process = context.Process(target=target, args=args)  # type: ignore[attr-defined]
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def test_a_process_hands_its_records_to_the_parent(context: BaseContext, records: Records) -> None:
+    with LogRelay(context) as relay:
+        assert run(context, work, relay, 100) == 0
+        assert relay.flush()
+        assert len(records.records) == 100
+
+
+def test_a_multiprocessing_pool_installs_by_its_initializer(context: BaseContext, records: Records) -> None:
+    with LogRelay(context) as relay:
+        with context.Pool(2, initializer=relay.install) as pool:  # type: ignore[attr-defined]
+            pool.map(jobs.log, ["one", "two", "three"])
+            pool.close()
+            pool.join()
+        relay.flush()
+        assert sorted(records.messages) == ["one", "three", "two"]
+
+
+def test_a_relay_can_be_handed_on_with_a_job(context: BaseContext, records: Records) -> None:
+    with LogRelay(context) as relay, context.Pool(1) as pool:  # type: ignore[attr-defined]
+        pool.apply(ranked, (3, relay))
+        pool.close()
+        pool.join()
+    assert records.messages == ["rank 3"]
+
+
+def test_its_own_handlers_and_level_are_for_the_children_alone(context: BaseContext, records: Records) -> None:
+    own = Records()
+    records.setLevel(logging.NOTSET)
+    with LogRelay(context, handlers=[own], level="DEBUG") as relay:
+        logging.getLogger("app").info("parent")
+        run(context, ranked, 0, relay)
+    assert own.messages == ["rank 0"]
+    assert records.messages == ["parent"]
+
+
+def test_install_in_the_parent_changes_nothing_and_says_so(records: Records) -> None:
+    root = logging.getLogger()
+    with LogRelay() as relay:
+        before = root.handlers[:], root.level
+        relay.install()
+        pickle.loads(pickle.dumps(relay)).install()
+        assert (root.handlers, root.level) == before
+    assert [(record.name, record.levelname) for record in records.records] == [("logpool", "WARNING")] * 2
+    assert "process that handles the records" in records.messages[0]
+
+
+def install_twice(relay: LogRelay) -> None:
+    relay.install()
+    handlers = logging.getLogger().handlers[:]
+    logging.getLogger("app").setLevel(logging.ERROR)
+    relay.install()
+    assert logging.getLogger().handlers == handlers
+    assert logging.getLogger("app").level == logging.ERROR
+    jobs.log("once", level=logging.ERROR)
+
+
+def test_install_called_twice_changes_nothing_the_second_time(context: BaseContext, records: Records) -> None:
+    with LogRelay(context) as relay:
+        assert run(context, install_twice, relay) == 0
+    assert records.messages == ["once"]
+
+
+def test_a_relay_that_is_not_started_says_so() -> None:
+    relay = LogRelay()
+    for name in ("queue", "listener", "install"):
+        with pytest.raises(RuntimeError, match="use it as a context manager"):
+            getattr(relay, name)
+    relay.close()
+
+
+def test_a_relay_can_only_be_started_once() -> None:
+    with LogRelay() as relay, pytest.raises(RuntimeError, match="only be started once"):
+        relay.start()
+
+
+def use_stdlib_handler(queue: Any, count: int) -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [logging.handlers.QueueHandler(queue)]
+    root.setLevel(logging.INFO)
+    jobs.log_numbers(count)
+
+
+def test_the_stdlibs_handler_in_a_child_works_with_the_relays_listener(context: BaseContext, records: Records) -> None:
+    with LogRelay(context) as relay:
+        assert run(context, use_stdlib_handler, relay.queue, 100) == 0
+    assert records.messages == [str(number) for number in range(100)]
+
+
+@pytest.mark.parametrize("stopped", [True, False], ids=["relay's listener stopped", "relay's listener running"])
+def test_the_stdlibs_handler_and_listener_work_on_the_relays_queue(
+    context: BaseContext, records: Records, stopped: bool
+) -> None:
+    own = Records()
+    with LogRelay(context) as relay:
+        if stopped:
+            relay.listener.stop()
+        listener = logging.handlers.QueueListener(relay.queue, own)
+        listener.start()
+        own_thread = listener._thread  # type: ignore[attr-defined]
+        run(context, use_stdlib_handler, relay.queue, 100)
+        run(context, use_stdlib_handler, relay.queue, 100)
+        listener.stop()
+        assert not own_thread.is_alive()
+    got = own.messages
+    # The first few may have come before the standard library's listener asked for its first record.
+    assert records.messages + got == [str(number) for number in range(100)] * 2
+    assert not (stopped and records.messages)
+    assert len(got) >= 100
+
+
+def get_in_a_child(queue: Any, results: Any) -> None:
+    listener = logging.handlers.QueueListener(queue, handler := Records())
+    listener.start()
+    handler.wait_for("99")
+    listener.stop()
+    results.put(handler.messages)
+
+
+def test_a_child_may_be_the_one_that_listens(context: BaseContext) -> None:
+    results = context.Queue()  # type: ignore[attr-defined]
+    with LogRelay(context) as relay:
+        relay.listener.stop()
+        listening = context.Process(target=get_in_a_child, args=(relay.queue, results))  # type: ignore[attr-defined]
+        listening.start()
+        run(context, use_stdlib_handler, relay.queue, 100)
+        assert results.get(timeout=30) == [str(number) for number in range(100)]
+        listening.join()
+    results.close()
+    results.join_thread()
+
+
+def fork_a_child_that_logs(relay: LogRelay) -> None:
+    relay.install()
+    jobs.log("before")
+    pid = os.fork()
+    if pid == 0:
+        jobs.log("child")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    jobs.log("after")
+
+
+def test_a_child_that_forks_gives_its_own_child_a_connection(context: BaseContext, records: Records) -> None:
+    with LogRelay(context) as relay:
+        assert run(context, fork_a_child_that_logs, relay) == 0
+    assert sorted(records.messages) == ["after", "before", "child"]
+    assert len({record.process for record in records.records}) == 2
+
+
+def test_what_is_logged_after_the_relay_closed_goes_to_stderr(context: BaseContext, tmp_path: Path) -> None:
+    os.mkfifo(gate := tmp_path / "gate")
+    with LogRelay(context, handlers=[own := Records()], level="INFO") as relay:
+        late = context.Process(target=log_before_and_after, args=(relay, str(gate)))  # type: ignore[attr-defined]
+        late.start()
+        own.wait_for("waiting")
+    gate.write_text("")
+    late.join()
+    assert late.exitcode == 0
+    assert own.messages == ["waiting"]
+    assert "waited" in gate.with_suffix(".stderr").read_text()
+
+
+def log_before_and_after(relay: LogRelay, gate: str) -> None:
+    relay.install()
+    with open(gate + ".stderr", "w") as sys.stderr:
+        jobs.log_and_wait_for(gate)
+
+
+def test_a_relay_made_by_a_child_process_works_too(context: BaseContext, records: Records) -> None:
+    with LogRelay(context) as relay:
+        assert run(context, relay_in_a_child, relay) == 0
+    assert records.messages == ["innermost"]
+
+
+def relay_in_a_child(outer: LogRelay) -> None:
+    outer.install()
+    with LogRelay() as inner:
+        process = multiprocessing.Process(target=log_innermost, args=(inner,))
+        process.start()
+        process.join()
+
+
+def log_innermost(relay: LogRelay) -> None:
+    relay.install()
+    jobs.log("innermost")

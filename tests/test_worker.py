@@ -1,0 +1,173 @@
+"""What a worker's loggers look like: the parent's levels, and one handler."""
+
+from __future__ import annotations
+
+import io
+import logging
+import multiprocessing
+import warnings
+from collections.abc import Iterator
+from multiprocessing.context import BaseContext
+
+import pytest
+
+import jobs
+from conftest import Records
+from logpool import LoggingProcessPoolExecutor
+
+TRACE = 5
+
+
+@pytest.fixture
+def logging_of_many_sorts(records: Records) -> Iterator[None]:
+    """A parent with levels, handlers, filters, disabled loggers, and loggers that don't propagate."""
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    loggers = {name: logging.getLogger(f"sorts.{name}") for name in ("loud", "quiet", "off", "alone", "filtered")}
+    loggers["loud"].setLevel(logging.DEBUG)
+    loggers["quiet"].setLevel(logging.ERROR)
+    loggers["off"].disabled = True
+    own = logging.StreamHandler(io.StringIO())
+    loggers["alone"].addHandler(own)
+    loggers["alone"].propagate = False
+    loggers["filtered"].addFilter(logging.Filter("sorts.filtered.inner"))
+    yield
+    loggers["alone"].removeHandler(own)
+    loggers["alone"].propagate = True
+    loggers["off"].disabled = False
+    loggers["filtered"].filters.clear()
+    for logger in loggers.values():
+        logger.setLevel(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("logging_of_many_sorts")
+def test_a_worker_has_one_handler_and_no_filter_and_everything_reaches_it(context: BaseContext) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        assert executor.submit(jobs.handlers_and_filters).result() == {"root": (["RelayHandler"], 0, True)}
+
+
+@pytest.mark.usefixtures("logging_of_many_sorts")
+def test_the_same_is_logged_as_by_a_thread(context: BaseContext, records: Records) -> None:
+    names = ("root", "sorts", *(f"sorts.{name}" for name in ("loud", "quiet", "off", "alone", "filtered", "new")))
+    jobs.log_each_level(names)
+    by_thread, records.records = [(item.name, item.levelno, item.getMessage()) for item in records.records], []
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(jobs.log_each_level, names)
+    assert [(item.name, item.levelno, item.getMessage()) for item in records.records] == by_thread
+    assert len(by_thread) == 23
+
+
+@pytest.mark.usefixtures("logging_of_many_sorts")
+def test_a_record_that_the_parent_would_drop_is_dropped_in_the_worker(context: BaseContext) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        asked = {
+            (name, level): executor.submit(jobs.is_enabled_for, f"sorts.{name}", level)
+            for name in ("loud", "quiet", "off", "new")
+            for level in (logging.DEBUG, logging.INFO, logging.ERROR)
+        }
+        enabled = {key for key, future in asked.items() if future.result()}
+    assert enabled == {
+        ("loud", logging.DEBUG),
+        ("loud", logging.INFO),
+        ("loud", logging.ERROR),
+        ("quiet", logging.ERROR),
+        ("new", logging.INFO),
+        ("new", logging.ERROR),
+    }
+
+
+def test_a_level_that_is_disabled_for_all_loggers_is_so_in_workers(context: BaseContext, records: Records) -> None:
+    logging.disable(logging.WARNING)
+    try:
+        with LoggingProcessPoolExecutor(1, context) as executor:
+            executor.submit(jobs.log, "disabled", level=logging.WARNING)
+            executor.submit(jobs.log, "enabled", level=logging.ERROR)
+    finally:
+        logging.disable(logging.NOTSET)
+    assert records.messages == ["enabled"]
+
+
+def test_names_of_levels_are_the_parents(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for table in ("_levelToName", "_nameToLevel"):
+        monkeypatch.setattr(logging, table, getattr(logging, table).copy())
+    logging.addLevelName(TRACE, "TRACE")
+    logging.addLevelName(logging.WARNING, "HEED")
+    logging.getLogger().setLevel("TRACE")
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(jobs.log, "fine", level=TRACE)
+        executor.submit(jobs.log, "careful", level=logging.WARNING)
+    assert [record.levelname for record in records.records] == ["TRACE", "HEED"]
+
+
+@pytest.mark.parametrize("captures", [True, False])
+def test_warnings_are_captured_where_the_parent_captures_them(
+    context: BaseContext, records: Records, captures: bool
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(captures)
+        try:
+            with LoggingProcessPoolExecutor(1, context) as executor:
+                executor.submit(jobs.warn).result()
+        finally:
+            logging.captureWarnings(False)
+    assert [record.name for record in records.records] == ["py.warnings"] * captures
+
+
+def test_the_parents_switches_are_the_workers(context: BaseContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    monkeypatch.setattr(logging, "logThreads", False)
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        assert executor.submit(switches).result() == (False, False)
+
+
+def switches() -> tuple[bool, bool]:
+    return logging.raiseExceptions, logging.logThreads
+
+
+class MarkedRecord(logging.LogRecord):
+    """Made by a factory that can be pickled."""
+
+    mark = "made by the factory"
+
+
+def test_a_record_factory_that_can_be_pickled_makes_the_workers_records(context: BaseContext, records: Records) -> None:
+    logging.setLogRecordFactory(MarkedRecord)
+    try:
+        with LoggingProcessPoolExecutor(1, context) as executor:
+            assert executor.submit(factory_name).result() == "MarkedRecord"
+    finally:
+        logging.setLogRecordFactory(logging.LogRecord)
+
+
+def factory_name() -> str:
+    return getattr(logging.getLogRecordFactory(), "__name__", "")
+
+
+def test_a_record_factory_that_cannot_be_pickled_breaks_nothing(context: BaseContext, records: Records) -> None:
+    logging.setLogRecordFactory(lambda *args, **kwargs: logging.LogRecord(*args, **kwargs))
+    try:
+        with LoggingProcessPoolExecutor(1, context) as executor:
+            executor.submit(jobs.log, "made").result()
+    finally:
+        logging.setLogRecordFactory(logging.LogRecord)
+    assert records.messages == ["made"]
+
+
+def test_a_level_set_on_import_in_the_worker_gives_way_to_the_parents(context: BaseContext, records: Records) -> None:
+    # The initializer brings this module into a new worker before anything is installed there, as `__main__` is.
+    logging.getLogger("set.on.import").setLevel(logging.WARNING)
+    with LoggingProcessPoolExecutor(1, context, nothing) as executor:
+        assert executor.submit(jobs.effective_level, "set.on.import").result() == logging.WARNING
+        assert executor.submit(jobs.handlers_and_filters).result() == {"root": (["RelayHandler"], 0, True)}
+
+
+def nothing() -> None:
+    """An initializer that is only there to be imported."""
+
+
+if multiprocessing.parent_process() is not None:
+    logging.getLogger("set.on.import").setLevel(logging.DEBUG)
+    logging.getLogger("set.on.import").addHandler(logging.StreamHandler())
