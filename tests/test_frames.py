@@ -1,0 +1,56 @@
+"""Frames: how items are cut out of a stream of bytes."""
+
+from __future__ import annotations
+
+import pickle
+import random
+
+import pytest
+
+from logpool import frames
+
+
+def items_of(block: bytes) -> list[object]:
+    return [frame.item() for frame in frames.split(block)]
+
+
+ITEMS: list[object] = [b"", b"bytes", None, "text", {"a": 1}, b"x" * 70_000, 2.5]
+
+
+def test_bytes_travel_as_they_are_and_the_rest_as_pickles() -> None:
+    block = b"".join(map(frames.encode, ITEMS))
+    assert items_of(block) == ITEMS
+    assert [frame.pickled for frame in frames.split(block)] == [not isinstance(item, bytes) for item in ITEMS]
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_whole_frames_come_out_of_a_stream_however_it_is_cut(seed: int) -> None:
+    choice = random.Random(seed)
+    items = [choice.choice(ITEMS) for _ in range(30)]
+    stream = memoryview(b"".join(map(frames.encode, items)))
+    assembler = frames.Assembler()
+    got: list[object] = []
+    position = 0
+    while position < len(stream):
+        size = choice.choice([1, 2, 3, 4, 5, 100, 5000, 100_000])
+        got += items_of(assembler.feed(stream[position : position + size]))
+        position += size
+    assert got == items
+
+
+def test_a_block_never_ends_within_a_frame() -> None:
+    frame = memoryview(frames.encode(b"x" * 100))
+    assembler = frames.Assembler()
+    for index in range(len(frame) - 1):
+        assert assembler.feed(frame[index : index + 1]) == b""
+    assert assembler.feed(frame[-1:]) == frame
+
+
+def test_a_length_that_nothing_can_have_is_refused() -> None:
+    with pytest.raises(ValueError, match="2,147,483,647 bytes where at most 268,435,456 are allowed"):
+        frames.Assembler().feed(memoryview(b"\xff\xff\xff\xff"))
+
+
+def test_what_cannot_be_pickled_raises_where_it_is_put() -> None:
+    with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
+        frames.encode(lambda: None)

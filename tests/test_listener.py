@@ -1,0 +1,121 @@
+"""RelayListener: one bad record, handler or filter costs nothing else."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+import jobs
+from conftest import Records
+from logpool import LoggingProcessPoolExecutor, LogRelay
+
+
+@pytest.fixture
+def raising() -> Iterator[logging.Logger]:
+    """A logger with a filter that raises, each in its way, on some records."""
+
+    def check(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if message == "error":
+            raise ValueError("raised by a filter")
+        if message == "exit":
+            raise SystemExit(1)
+        return True
+
+    logger = logging.getLogger("app.raising")
+    logger.addFilter(check)
+    yield logger
+    logger.removeFilter(check)
+
+
+@pytest.mark.parametrize("bad", ["error", "exit"])
+def test_a_filter_that_raises_is_reported_and_the_next_record_is_handled(
+    raising: logging.Logger, records: Records, capsys: pytest.CaptureFixture[str], bad: str
+) -> None:
+    with LoggingProcessPoolExecutor(1) as executor:
+        for message in ("before", bad, "after"):
+            executor.submit(jobs.log, message, name=raising.name)
+    assert records.messages == ["before", "after"]
+    error = capsys.readouterr().err
+    assert error.count("--- Logging error ---") == 1
+    assert f"Message: '{bad}'" in error
+
+
+def test_a_handler_that_raises_is_reported_and_the_next_record_is_handled(
+    records: Records, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() == "bad":
+                raise OSError("No space left on device")
+
+    logging.getLogger().addHandler(Broken())
+    with LoggingProcessPoolExecutor(1) as executor:
+        for message in ("bad", "good"):
+            executor.submit(jobs.log, message)
+        assert executor.flush_logs()
+    assert records.messages == ["bad", "good"]
+    assert capsys.readouterr().err.count("OSError: No space left on device") == 1
+
+
+def test_what_cannot_be_unpickled_is_reported_and_the_next_record_is_handled(records: Records) -> None:
+    class Alien:
+        """Known to nobody who unpickles it."""
+
+    with LogRelay() as relay:
+        Alien.__qualname__ = "Gone"
+        globals()["Gone"] = Alien
+        frame = pickle.dumps(Alien())
+        del globals()["Gone"]
+        relay.queue.put(Lost(frame))
+        relay.queue.put(logging.makeLogRecord({"name": "app", "levelno": 20, "msg": "next"}))
+        assert relay.flush()
+    assert [record.name for record in records.records] == ["logpool", "app"]
+    assert "can't be rebuilt" in records.messages[0]
+
+
+class Lost:
+    """Pickles to something that can't be loaded."""
+
+    def __init__(self, pickled: bytes) -> None:
+        self.pickled = pickled
+
+    def __reduce__(self) -> tuple[object, tuple[bytes]]:
+        return pickle.loads, (self.pickled,)
+
+
+def test_a_manager_process_that_is_killed_is_reported_once(records: Records) -> None:
+    with LoggingProcessPoolExecutor(1) as executor:
+        executor.submit(jobs.log, "before").result()
+        assert executor.flush_logs()
+        (manager,) = [child for child in multiprocessing.active_children() if child.name == "LogManager"]
+        assert manager.pid is not None
+        os.kill(manager.pid, signal.SIGKILL)
+        records.wait_for("The log manager process is gone. Workers write their records to stderr from now on.")
+        assert executor.submit(jobs.square, 3).result() == 9
+        assert not executor.flush_logs()
+    reports = [record for record in records.records if record.name == "logpool"]
+    assert [record.levelno for record in reports] == [logging.ERROR]
+
+
+def test_a_listener_that_runs_cannot_be_started_again() -> None:
+    with LogRelay() as relay:
+        with pytest.raises(RuntimeError, match="runs already"):
+            relay.listener.start()
+        relay.listener.stop()
+        relay.listener.stop()
+        relay.listener.start()
+
+
+def test_stopping_hands_over_all_that_was_put_before(records: Records) -> None:
+    with LogRelay() as relay:
+        for number in range(100):
+            relay.queue.put(logging.makeLogRecord({"name": "app", "levelno": 20, "msg": str(number)}))
+        relay.listener.stop()
+        assert records.messages == [str(number) for number in range(100)]
