@@ -28,16 +28,16 @@ class Records(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.records: list[logging.LogRecord] = []
-        self._arrival = threading.Condition()
+        self.arrival = threading.Condition()
 
     def emit(self, record: logging.LogRecord) -> None:
-        with self._arrival:
+        with self.arrival:
             self.records.append(record)
-            self._arrival.notify_all()
+            self.arrival.notify_all()
 
     def wait_for(self, message: str) -> None:
-        with self._arrival:
-            assert self._arrival.wait_for(lambda: message in self.messages, timeout=30), message
+        with self.arrival:
+            assert self.arrival.wait_for(lambda: message in self.messages, timeout=30), message
 
     @property
     def messages(self) -> list[str]:

@@ -118,3 +118,17 @@ def square(number: int) -> int:
 
 def identity(value: object) -> object:
     return value
+
+
+def crash(count: int) -> None:
+    """Dies of a fatal signal, in C."""
+    import ctypes
+
+    log_numbers(count)
+    ctypes.string_at(0)
+
+
+def kill_sibling(pid: int) -> None:
+    os.kill(pid, 9)
+    while True:
+        time.sleep(1)

@@ -10,24 +10,28 @@ import pytest
 from logpool import frames
 
 
-def items_of(block: bytes) -> list[object]:
-    return [frame.item() for frame in frames.split(block)]
+def items_of(block: bytes | bytearray) -> list[object]:
+    return [frames.decode(frame) for frame in frames.split(block)]
+
+
+def stream_of(items: list[object]) -> bytes:
+    return b"".join(part for item in items for part in frames.encode(item))
 
 
 ITEMS: list[object] = [b"", b"bytes", None, "text", {"a": 1}, b"x" * 70_000, 2.5]
 
 
 def test_bytes_travel_as_they_are_and_the_rest_as_pickles() -> None:
-    block = b"".join(map(frames.encode, ITEMS))
+    block = stream_of(ITEMS)
     assert items_of(block) == ITEMS
-    assert [frame.pickled for frame in frames.split(block)] == [not isinstance(item, bytes) for item in ITEMS]
+    assert [pickled for _, pickled in frames.split(block)] == [not isinstance(item, bytes) for item in ITEMS]
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_whole_frames_come_out_of_a_stream_however_it_is_cut(seed: int) -> None:
     choice = random.Random(seed)
     items = [choice.choice(ITEMS) for _ in range(30)]
-    stream = memoryview(b"".join(map(frames.encode, items)))
+    stream = memoryview(stream_of(items))
     assembler = frames.Assembler()
     got: list[object] = []
     position = 0
@@ -39,7 +43,7 @@ def test_whole_frames_come_out_of_a_stream_however_it_is_cut(seed: int) -> None:
 
 
 def test_a_block_never_ends_within_a_frame() -> None:
-    frame = memoryview(frames.encode(b"x" * 100))
+    frame = memoryview(stream_of([b"x" * 100]))
     assembler = frames.Assembler()
     for index in range(len(frame) - 1):
         assert assembler.feed(frame[index : index + 1]) == b""

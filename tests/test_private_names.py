@@ -48,6 +48,6 @@ def test_a_managers_server_shakes_hands_and_dispatches_by_what_ours_gives_it() -
     used = {name for name in ("authkey", "public") if f"self.{name}" in source}
     assert used == {"authkey", "public"}
     assert not {"registry", "mutex", "id_to_obj", "stop_event"} & set(source.replace("self.", " ").split())
-    assert list(inspect.signature(managers.Server.handle_request).parameters)[0] == "self"
+    assert next(iter(inspect.signature(managers.Server.handle_request).parameters)) == "self"
     assert {"obj", "callback", "args", "exitpriority"} <= set(inspect.signature(util.Finalize).parameters)
     assert callable(connection.Connection)

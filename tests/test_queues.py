@@ -185,11 +185,14 @@ def test_the_backlog_is_bounded_and_nothing_is_dropped(context: BaseContext) -> 
     manager = LogManager(4 * MEBIBYTE)
     manager.start()
     try:
+        manager.queue.put("up")
+        assert manager.queue.get(timeout=20) == "up"
+        before = resident_bytes(manager_pid())
         process = child(context, put_numbers, manager.queue, 500, 100_000)  # 50 MB.
         # It can't end: beyond the backlog and the socket's buffer it has to wait.
         process.join(1)
         assert process.is_alive()
-        assert resident_bytes(manager_pid()) < 60 * MEBIBYTE
+        assert resident_bytes(manager_pid()) - before < 6 * MEBIBYTE
         assert [manager.queue.get(timeout=20)[0] for _ in range(500)] == list(range(500))
         process.join()
     finally:
@@ -323,7 +326,7 @@ def test_a_path_that_is_too_long_for_a_socket_is_no_obstacle(tmp_path: Path, mon
     manager = LogManager(MEBIBYTE)
     manager.start()
     try:
-        assert list(directory.iterdir()) == []
+        assert not isinstance(manager.queue.address, str)
         manager.queue.put("heard")
         assert manager.queue.get(timeout=10) == "heard"
     finally:

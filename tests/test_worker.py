@@ -113,7 +113,9 @@ def test_warnings_are_captured_where_the_parent_captures_them(
                 executor.submit(jobs.warn).result()
         finally:
             logging.captureWarnings(False)
-    assert [record.name for record in records.records] == ["py.warnings"] * captures
+    # Other warnings may be captured as well: forking is one cause of them.
+    caught = [record.name for record in records.records if "UserWarning: careful" in record.getMessage()]
+    assert caught == ["py.warnings"] * captures
 
 
 def test_the_parents_switches_are_the_workers(context: BaseContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +149,7 @@ def factory_name() -> str:
 
 
 def test_a_record_factory_that_cannot_be_pickled_breaks_nothing(context: BaseContext, records: Records) -> None:
-    logging.setLogRecordFactory(lambda *args, **kwargs: logging.LogRecord(*args, **kwargs))
+    logging.setLogRecordFactory(lambda *args, **kwargs: logging.LogRecord(*args, **kwargs))  # noqa: PLW0108
     try:
         with LoggingProcessPoolExecutor(1, context) as executor:
             executor.submit(jobs.log, "made").result()

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 
 from logpool.frames import HEADER, LENGTH, Assembler
-from logpool.queues import ACKNOWLEDGEMENT, ASK, BLOCK_HEADER, NOW, PUT, UNIX
+from logpool.queues import ACKNOWLEDGEMENT, ASK, BLOCK_HEADER, LARGE, NOW, PUT, UNIX
 
 PATIENCE = 0.01
 """Seconds for which nobody may ask before the exchange reads ahead. Long enough for a reader to handle what it was
@@ -86,7 +86,7 @@ class Exchange:
         self._greet = greet
         self._writers: set[Writer] = set()
         self._readers: deque[Reader] = deque()  # The one that was served last is at the end.
-        self._blocks: deque[bytes] = deque()  # The backlog.
+        self._blocks: deque[bytes | bytearray] = deque()  # The backlog.
         self._held = 0  # Its size in bytes.
         self._turns: deque[Turn] = deque()
         self._buffer = memoryview(bytearray(READ_SIZE))
@@ -139,7 +139,8 @@ class Exchange:
         for key, _ in events:
             source = key.data
             if isinstance(source, Writer):
-                self._read(source)
+                if self._held < self._limit:
+                    self._read(source)
             elif isinstance(source, Reader):
                 self._listen_to(source)
             elif source is self._lifeline:
@@ -228,7 +229,7 @@ class Exchange:
                 if size < READ_SIZE or turn.unread[writer] <= 0:
                     del turn.unread[writer]
 
-    def _hold(self, block: bytes) -> None:
+    def _hold(self, block: bytes | bytearray) -> None:
         if block:
             self._blocks.append(block)
             self._held += len(block)
@@ -288,7 +289,7 @@ class Exchange:
 
     def _answer_now(self, reader: Reader, answers: int) -> None:
         if reader.asks and reader.answers == answers:
-            self._send(reader, self._next_block())
+            self._send_block(reader)
 
     def _answer(self) -> None:
         """Hands out what is held, in turn to those who ask."""
@@ -300,21 +301,25 @@ class Exchange:
                 return
             self._readers.remove(reader)
             self._readers.append(reader)
-            self._send(reader, self._next_block())
+            self._send_block(reader)
 
-    def _next_block(self) -> bytes:
-        blocks: list[bytes] = []
+    def _send_block(self, reader: Reader) -> None:
+        """Answers one who asks, with as much as makes a block, or with an empty one."""
+        parts: list[bytes | bytearray] = []
         size = 0
         while self._blocks and size < BLOCK_SIZE:
-            blocks.append(self._blocks.popleft())
-            size += len(blocks[-1])
+            parts.append(self._blocks.popleft())
+            size += len(parts[-1])
         self._held -= size
-        return b"".join(blocks)
-
-    def _send(self, reader: Reader, block: bytes) -> None:
         reader.asks = False
         reader.answers += 1
+        header = BLOCK_HEADER.pack(size)
         try:
-            reader.socket.sendall(BLOCK_HEADER.pack(len(block)) + block)
+            if size <= LARGE:
+                reader.socket.sendall(header + b"".join(parts))
+            else:
+                reader.socket.sendall(header)
+                for part in parts:
+                    reader.socket.sendall(part)
         except OSError:  # It died. What it had asked for is lost with it, as with any queue.
             self._drop(reader)

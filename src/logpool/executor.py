@@ -6,23 +6,29 @@
            RelayListener (listener.py) ◀─ blocks ─ Exchange ◀─ frames ──────── LogQueue (queues.py)
            record.py: rebuild                                                 record.py: flatten
 
-Everything in this module but `_initialize` runs in the parent.
+Everything in this module runs in the parent.
 """
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
+import sys
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.context import BaseContext
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
+from logpool.crash import DeathWatch, PoolThread
+from logpool.jobs import CallQueue
 from logpool.listener import RelayListener
 from logpool.queues import LogQueue
 from logpool.relay import DEFAULT_BACKLOG, LogRelay
-from logpool.worker import Installation
+from logpool.worker import initialize
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class LoggingProcessPoolExecutor(ProcessPoolExecutor):
@@ -66,17 +72,21 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             mp_context = multiprocessing.get_context(None if max_tasks_per_child is None else "spawn")
         self._relay = LogRelay(mp_context, handlers=log_handlers, level=log_level, backlog=log_backlog)
         self._keeper: threading.Thread | None = None
+        self._submit_lock = threading.Lock()
         # Before the pool makes its pipes: a forked manager process that had the reading end of the call queue would
         # keep the queue's feeder thread waiting after all workers have died (CPython's test_crash_big_data).
         self._relay.start()
+        manager = self._relay.manager
+        self._death_watch = DeathWatch(manager.directory, self._relay.flush)
         try:
             super().__init__(
                 max_workers,
                 mp_context,
-                _initialize,
-                (self._relay.installation, initializer, initargs),
+                initialize,
+                (self._relay.installation, manager.lifeline, manager.directory, initializer, initargs),
                 max_tasks_per_child=max_tasks_per_child,
             )
+            CallQueue.adopt(self._call_queue)  # type: ignore[attr-defined]
         except BaseException:
             self._relay.close()
             raise
@@ -123,6 +133,44 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             else:
                 self._keeper.join()
 
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Schedules a job, as `ProcessPoolExecutor.submit` does.
+
+        Args:
+            fn: The callable.
+            *args: Its arguments.
+            **kwargs: Its arguments by name.
+
+        Returns:
+            The future, which has the attribute `job_id`: the number that the job's records have as `jobId`.
+        """
+        with self._submit_lock:
+            future = super().submit(fn, *args, **kwargs)
+            # Private: how many jobs there were. Counting here would go wrong when a submit fails half-way.
+            future.job_id = self._queue_count  # type: ignore[attr-defined]
+        return future
+
+    if sys.version_info >= (3, 14):
+
+        def terminate_workers(self) -> None:
+            """Ends the workers, as `ProcessPoolExecutor.terminate_workers` does. Their end is not reported."""
+            self._death_watch.expected = True
+            super().terminate_workers()
+
+        def kill_workers(self) -> None:
+            """Ends the workers, as `ProcessPoolExecutor.kill_workers` does. Their end is not reported."""
+            self._death_watch.expected = True
+            super().kill_workers()
+
+    def _spawn_process(self) -> None:
+        # A private method of the base class. Its thread watches the workers that it knew when it began to wait, and
+        # `submit` wakes it before it starts another. If that one dies before anything else happens, nobody ever
+        # notices, and its job's future waits for ever. So the thread is woken once more.
+        super()._spawn_process()  # type: ignore[misc]  # Typeshed doesn't know it.
+        wakeup = self._executor_manager_thread_wakeup
+        if self._executor_manager_thread is not None and wakeup is not None:
+            wakeup.wakeup()
+
     def _start_executor_manager_thread(self) -> None:
         # A private method of the base class: the one place where the thread that outlives every other part of the pool
         # is known and can't be taken away by a `shutdown` in another thread, and from where it may be joined however
@@ -130,6 +178,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         super()._start_executor_manager_thread()
         if self._keeper is None:
             pool_thread: Any = self._executor_manager_thread  # Typeshed has another type for it.
+            PoolThread.adopt(pool_thread, self._death_watch)
             self._keeper = threading.Thread(
                 target=_keep, args=(pool_thread, self._relay), name="logpool-keeper", daemon=False
             )
@@ -149,12 +198,3 @@ def _keep(pool_thread: threading.Thread, relay: LogRelay) -> None:
     """
     pool_thread.join()
     relay.close()
-
-
-def _initialize(
-    installation: Installation, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
-) -> None:
-    """A worker's initializer: installs, then runs the user's own."""
-    installation.install()
-    if initializer is not None:
-        initializer(*initargs)

@@ -1,19 +1,26 @@
-"""What a forked child must not share with its parent.
+"""What must be in order when a process forks.
 
-A child that is forked, by whatever means, has copies of its parent's descriptors and locks. A stream of frames that two
-processes write into is garbage, and a socket's other end sees no end of file while any process holds a copy. So an
-object that owns such things registers here, and drops its copies in every forked child.
+A child that is forked, by whatever means, has copies of its parent's descriptors and locks. A stream of frames that
+two processes write into is garbage; a socket's other end sees no end of file while any process holds a copy; and a lock
+that another thread of the parent held is held in the child for ever. So an object that owns such things registers here.
+It is asked to be in order before a fork, and drops its copies in the child.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import weakref
-from typing import Protocol
 
 
-class ForkAware(Protocol):
-    """An object that drops what a forked child must not share."""
+class ForkAware:
+    """An object that takes care of forks, once it is registered."""
+
+    def before_fork(self) -> None:
+        """Called in the parent, by the thread that forks."""
+
+    def after_fork_in_parent(self) -> None:
+        """Called in the parent, by the same thread."""
 
     def after_fork_in_child(self) -> None:
         """Called in the child, by its only thread, before anything else runs there."""
@@ -21,9 +28,12 @@ class ForkAware(Protocol):
 
 _registered: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 
+_asked = threading.local()
+"""As `owners`: those whose `before_fork` this thread has called. Others may register meanwhile, or be collected."""
+
 
 def register(owner: ForkAware) -> None:
-    """Has `owner.after_fork_in_child()` called in every child that this process, or such a child, forks.
+    """Has an object's methods called whenever this process, or such a child, forks.
 
     Args:
         owner: Held weakly.
@@ -31,10 +41,21 @@ def register(owner: ForkAware) -> None:
     _registered.add(owner)
 
 
+def _before_fork() -> None:
+    _asked.owners = list(_registered)
+    for owner in _asked.owners:
+        owner.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for owner in _asked.__dict__.pop("owners", ()):
+        owner.after_fork_in_parent()
+
+
 def _after_fork_in_child() -> None:
-    for owner in list(_registered):
+    for owner in _asked.__dict__.pop("owners", ()):
         owner.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork.
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

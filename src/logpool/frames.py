@@ -11,7 +11,7 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 HEADER = struct.Struct("!I")
 PICKLED = 1 << 31
@@ -21,22 +21,11 @@ MAX_BODY = 256 * 2**20
 """Most bytes that one item may take: 256 MiB. The receiver holds a frame in memory whole, so a limit there must be."""
 
 
-class Frame(NamedTuple):
-    """One item as it came out of the queue."""
-
-    body: bytes
-    pickled: bool
-
-    def item(self) -> Any:
-        """Returns what was put into the queue.
-
-        Raises:
-            Exception: What unpickling raises, for an item whose class this process can't import, for example.
-        """
-        return pickle.loads(self.body) if self.pickled else self.body
+Frame = tuple[bytes, bool]
+"""The body of a frame that came out of the queue, and whether it is a pickle. A plain tuple, because there are many."""
 
 
-def encode(item: object) -> bytes:
+def encode(item: object) -> tuple[bytes, bytes]:
     """Makes a frame of an item.
 
     Args:
@@ -58,7 +47,23 @@ def encode(item: object) -> bytes:
         flagged = length | PICKLED
     if length > MAX_BODY:
         raise ValueError(f"an item of {length:,} bytes is too large for the log queue, which takes {MAX_BODY:,}")
-    return HEADER.pack(flagged) + body
+    return HEADER.pack(flagged), body
+
+
+def decode(frame: Frame) -> Any:
+    """Makes of a frame what was put into the queue.
+
+    Args:
+        frame: Body and flag, as `split` yields them.
+
+    Returns:
+        The item.
+
+    Raises:
+        Exception: What unpickling raises, for an item whose class this process can't import, for example.
+    """
+    body, pickled = frame
+    return pickle.loads(body) if pickled else body
 
 
 def split(block: bytes) -> Iterator[Frame]:
@@ -73,10 +78,14 @@ def split(block: bytes) -> Iterator[Frame]:
     unpack_from = HEADER.unpack_from
     start, end = 0, len(block)
     while start < end:
-        (header,) = unpack_from(block, start)
+        header = unpack_from(block, start)[0]
         start += 4
-        stop = start + (header & LENGTH)
-        yield Frame(block[start:stop], header > LENGTH)
+        if header < PICKLED:
+            stop = start + header
+            yield block[start:stop], False
+        else:
+            stop = start + (header & LENGTH)
+            yield block[start:stop], True
         start = stop
 
 
@@ -90,7 +99,7 @@ class Assembler:
         self._partial = bytearray()
         self._needed = HEADER.size  # Bytes that _partial must have before it is worth another look.
 
-    def feed(self, data: memoryview) -> bytes:
+    def feed(self, data: memoryview) -> bytes | bytearray:
         """Takes the next bytes of the stream.
 
         Args:
@@ -103,17 +112,18 @@ class Assembler:
             ValueError: The stream is no stream of frames, or a frame is larger than MAX_BODY.
         """
         partial = self._partial
-        if partial:
-            partial += data
-            if len(partial) < self._needed:
-                return b""
-            end = self._end_of_whole_frames(partial)
-            block = bytes(memoryview(partial)[:end])
-            del partial[:end]
-            return block
-        end = self._end_of_whole_frames(data)
-        partial += data[end:]
-        return bytes(data[:end])
+        if not partial:
+            end = self._end_of_whole_frames(data)
+            partial += data[end:]
+            return bytes(data[:end])
+        partial += data
+        if len(partial) < self._needed:
+            return b""
+        end = self._end_of_whole_frames(partial)
+        # Handed over without a copy, because it may be large.
+        self._partial = partial[end:]
+        del partial[end:]
+        return partial
 
     def _end_of_whole_frames(self, data: bytearray | memoryview) -> int:
         unpack_from = HEADER.unpack_from

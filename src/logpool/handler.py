@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
+from collections.abc import Callable
 from logging import LogRecord
 from logging.handlers import QueueHandler
 from typing import Any
 
+from logpool.frames import MAX_BODY
 from logpool.queues import LogQueue
-from logpool.record import flatten
+from logpool.record import FIELDS, PLAIN, Job, flatten
+
+KEPT = 2**20
+"""Characters that are kept of each text in a record that is too large."""
+
+_formatter = logging.Formatter(logging.BASIC_FORMAT)
 
 
 class RelayHandler(QueueHandler):
     """Puts each record into the log queue, made into bytes.
 
-    Logging never breaks a job: where the manager process is gone, records are written to stderr.
+    Logging never breaks a job: where the manager process is gone, records are written to stderr. A record that takes
+    more than `frames.MAX_BODY` bytes, 268,435,456, is shortened, which stderr says as well.
     """
 
-    queue: LogQueue  # type: ignore[assignment]  # It has of a queue what a handler needs.
+    queue: LogQueue
 
-    def __init__(self, queue: LogQueue) -> None:
+    def __init__(self, queue: LogQueue, job_of: Callable[[], Job] | None = None) -> None:
         """Makes a handler.
 
         Args:
             queue: As it was handed to this process.
+            job_of: Tells which job the calling thread works for; None: this process knows no jobs.
         """
-        super().__init__(queue)  # type: ignore[arg-type]
+        super().__init__(queue)
+        self._job_of = job_of
 
     def prepare(self, record: LogRecord) -> Any:
         """Makes bytes of a record. It isn't changed, for the sake of handlers that the user may add.
@@ -36,7 +48,7 @@ class RelayHandler(QueueHandler):
         Returns:
             What the listener takes.
         """
-        return flatten(record)
+        return flatten(record, self.handleError, () if self._job_of is None else self._job_of())
 
     def emit(self, record: LogRecord) -> None:
         """Puts a record into the queue. When this returns, the record has left the process.
@@ -45,17 +57,80 @@ class RelayHandler(QueueHandler):
             record: The record.
         """
         try:
-            self.queue.put_nowait(flatten(record))
+            try:
+                job_of = self._job_of
+                flat = flatten(record, self.handleError, () if job_of is None else job_of())
+                size = len(flat)
+            except (ValueError, MemoryError):
+                size = sys.maxsize
+            if size > MAX_BODY:
+                flat = self._shorten(record, size)
+            self.queue.put_nowait(flat)
         except (OSError, EOFError):  # The manager process is gone.
             self._write(record)
         except Exception:
             self.handleError(record)
 
+    def handle(self, record: LogRecord) -> bool | LogRecord:  # type: ignore[override]  # As in Python 3.12.
+        """Emits a record, without the handler's lock: the queue has its own.
+
+        Args:
+            record: The record.
+
+        Returns:
+            What the filters made of it.
+        """
+        passed = self.filter(record) if self.filters else True
+        if passed:
+            self.emit(passed if isinstance(passed, LogRecord) else record)
+        return passed
+
+    def handleError(self, record: LogRecord) -> None:  # noqa: N802 (named by logging)
+        """Reports the current error on stderr, as `logging.Handler.handleError` does. Raises nothing.
+
+        Args:
+            record: What was being handled.
+        """
+        with contextlib.suppress(Exception):
+            super().handleError(record)
+
     def _write(self, record: LogRecord) -> None:
         """Writes a record to stderr, for want of anybody to hand it to."""
         try:
             if sys.stderr is not None:
-                sys.stderr.write(self.format(record) + "\n")
+                sys.stderr.write((self.formatter or _formatter).format(record) + "\n")
                 sys.stderr.flush()
         except Exception:
             self.handleError(record)
+
+    def _shorten(self, record: LogRecord, size: int) -> bytes:
+        """Makes bytes of as much of a record as may pass, and says on stderr that it isn't all.
+
+        Args:
+            record: The record.
+            size: How many bytes it takes.
+        """
+        takes = "more memory than there is" if size == sys.maxsize else f"{size:,} bytes"
+        note = f"shortened: it takes {takes}, and the log queue takes {MAX_BODY:,} bytes at most"
+        if logging.raiseExceptions and sys.stderr is not None:
+            with contextlib.suppress(Exception):
+                place = f"file {record.pathname}, line {record.lineno}"
+                sys.stderr.write(f"--- Logging error ---\nA record was {note}.\nLogged from {place}\n")
+        try:
+            message = record.getMessage()
+        except Exception:
+            message = str(record.msg)
+        job = () if self._job_of is None else self._job_of()
+        state = record.__dict__ | {"msg": f"{message[:KEPT]}... [{note}]", "args": ()}
+        del message
+        if state["exc_info"] and not state["exc_text"]:
+            state["exc_text"] = _formatter.formatException(state["exc_info"])
+        for name, value in state.items():
+            if name != "msg" and isinstance(value, str):
+                state[name] = value[:KEPT]
+        flat = flatten(logging.makeLogRecord(state), job=job)
+        if len(flat) > MAX_BODY:
+            # So it is objects that take the space. Text and numbers remain.
+            fields = {name: state[name] for name in FIELDS if type(state.get(name)) in PLAIN}
+            flat = flatten(logging.makeLogRecord(fields), job=job)
+        return flat

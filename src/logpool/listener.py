@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from logging import Handler, LogRecord
 from logging.handlers import QueueListener
 
-from logpool.frames import Frame
+from logpool import forks
+from logpool.frames import Frame, decode
 from logpool.queues import LogQueue
 from logpool.record import rebuild
 
@@ -18,6 +19,11 @@ logger = logging.getLogger("logpool")
 
 SENTINEL = None
 """What ends the thread: the same as the base class's, for whoever puts that into the queue."""
+
+FORK_TIMEOUT = 1.0
+"""Seconds for which a fork waits for a handler."""
+
+_loggers = logging.Logger.manager.loggerDict
 
 _reporter = logging.NullHandler()
 """Lends its `handleError`."""
@@ -38,7 +44,7 @@ class Flush:
         self.reached = False  # Whether it is over because its mark came.
 
 
-class RelayListener(QueueListener):
+class RelayListener(QueueListener, forks.ForkAware):
     """Takes records from the log queue and has them handled as if they had been logged here.
 
     Without handlers of its own it hands each record to the logger of its name, and so to the handlers, filters and
@@ -65,6 +71,9 @@ class RelayListener(QueueListener):
         self._manager_is_gone = False
         self._flushes: dict[int, Flush] = {}
         self._numbers = itertools.count()
+        # Held while a record is handled. See before_fork.
+        self._handling = threading.RLock()
+        forks.register(self)
 
     def start(self) -> None:
         """Starts the thread.
@@ -164,17 +173,19 @@ class RelayListener(QueueListener):
             False behind the sentinel.
         """
         for frame in frames:
+            body, pickled = frame
             try:
-                record = frame.item() if frame.pickled else rebuild(frame.body)
+                record = decode(frame) if pickled else rebuild(body)
             except Exception:
                 logger.exception("A record was lost: it can't be rebuilt in this process.")
                 continue
-            if record is SENTINEL:
-                return False
-            if isinstance(record, FlushMark):
-                self._end_flush(record.number, reached=True)
-            else:
-                self.handle(record)
+            if pickled:
+                if record is SENTINEL:
+                    return False
+                if isinstance(record, FlushMark):
+                    self._end_flush(record.number, reached=True)
+                    continue
+            self.handle(record)
         return True
 
     def handle(self, record: LogRecord) -> None:
@@ -184,12 +195,35 @@ class RelayListener(QueueListener):
             record: The record.
         """
         try:
-            if self._by_logger:
-                logging.getLogger(record.name).handle(record)
-            else:
-                super().handle(record)
+            with self._handling:
+                if self._by_logger:
+                    # As getLogger finds it, without the lock.
+                    found = _loggers.get(record.name)
+                    (found if isinstance(found, logging.Logger) else logging.getLogger(record.name)).handle(record)
+                else:
+                    super().handle(record)
         except BaseException:  # Also a handler's SystemExit: it was to end a program, and would end this thread alone.
             _reporter.handleError(record)
+
+    def before_fork(self) -> None:
+        """Waits until no record is being handled, lest the child inherit a lock that is held for ever.
+
+        `logging` makes its own locks anew in a child, but a stream has one as well, which the child waits for when it
+        flushes stdout at its end. Nobody can wait for a handler that is slow for a reason, or that waits itself for
+        the thread that forks.
+        """
+        self._handling.acquire(timeout=FORK_TIMEOUT)
+
+    def after_fork_in_parent(self) -> None:
+        """Goes on."""
+        with contextlib.suppress(RuntimeError):  # It had taken too long.
+            self._handling.release()
+
+    def after_fork_in_child(self) -> None:
+        """Begins anew, as a listener that was never started: the child has no such thread."""
+        self._handling = threading.RLock()
+        self._lock = threading.Lock()
+        self._running = None
 
     def _end_flush(self, number: int, *, reached: bool) -> None:
         flush = self._flushes.get(number)

@@ -30,7 +30,7 @@ from typing import Any
 
 from logpool import forks
 from logpool.exchange import Exchange
-from logpool.queues import Address, LogQueue, take_over
+from logpool.queues import UNIX, Address, LogQueue, take_over
 
 SHUTDOWN_TIMEOUT = 5.0
 """Seconds that the manager process has to leave before it is killed. It takes milliseconds unless it was stopped."""
@@ -49,9 +49,14 @@ class LogManager(managers.BaseManager):
 
     Attributes:
         queue: The queue, for this process and to be handed to others. There from `start` on.
+        directory: A directory that only this user can enter, for whatever belongs to the queue; None: there is no room
+            for one. There from `start` on, until `shutdown`.
+        lifeline: Its other end is closed when this process ends, or by `shutdown`. There from `start` on.
     """
 
     queue: LogQueue
+    directory: str | None
+    lifeline: socket.socket
 
     def __init__(self, backlog: int, ctx: BaseContext | None = None) -> None:
         """Prepares a manager. Nothing is started.
@@ -74,20 +79,22 @@ class LogManager(managers.BaseManager):
         Raises:
             OSError: There is no descriptor, port or process left. Nothing is left behind.
         """
-        with contextlib.ExitStack() as on_error, contextlib.ExitStack() as handed_over:
-            address, listening, directory = _listen(on_error)
-            handed_over.callback(listening.close)
-            lifeline = Lifeline(on_error)
-            handed_over.callback(lifeline.other_end.close)
-            _check_descriptors(lifeline.other_end)
-            server: process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
-                target=_serve,
-                args=(listening, lifeline.other_end, directory, self._backlog, initializer, initargs),
-                name=type(self).__name__,
-            )
-            server.start()
+        with contextlib.ExitStack() as on_error:
+            directory = _make_directory(on_error)
+            with contextlib.closing(_listen(directory)) as listening:
+                lifeline = Lifeline(on_error)
+                _check_descriptors(lifeline.other_end)
+                server: process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
+                    target=_serve,
+                    args=(listening, lifeline.other_end, directory, self._backlog, initializer, initargs),
+                    name=type(self).__name__,
+                )
+                server.start()
+                address: Address = listening.getsockname()
             on_error.pop_all()
         self.queue = LogQueue(address, ordered=True)
+        self.directory = directory
+        self.lifeline = lifeline.other_end
         self.shutdown = util.Finalize(  # As in BaseManager: also when this is collected, or when the interpreter exits.
             self, _shut_down, args=(server, lifeline, directory, self.queue), exitpriority=0
         )
@@ -97,11 +104,11 @@ class LogManager(managers.BaseManager):
         self._state.value = managers.State.STARTED  # type: ignore[attr-defined]
 
 
-class Lifeline:
-    """The parent's end of the socket by which the manager process knows that its parent lives.
+class Lifeline(forks.ForkAware):
+    """The parent's end of a pair of sockets by which other processes know that their parent lives.
 
     Attributes:
-        other_end: The manager's end.
+        other_end: Theirs.
     """
 
     def __init__(self, on_error: contextlib.ExitStack) -> None:
@@ -110,35 +117,39 @@ class Lifeline:
         forks.register(self)
 
     def close(self) -> None:
-        """Tells the manager process to leave."""
+        """Tells the other processes to leave."""
         self._end.close()
+        self.other_end.close()
 
     def after_fork_in_child(self) -> None:
-        """A child that outlives the parent must not make the manager believe that the parent lives."""
+        """A child that outlives the parent must not make the others believe that the parent lives."""
         self._end.close()
 
 
-def _listen(on_error: contextlib.ExitStack) -> tuple[Address, socket.socket, str | None]:
+def _make_directory(on_error: contextlib.ExitStack) -> str | None:
+    with contextlib.suppress(OSError):
+        directory = tempfile.mkdtemp(prefix="logpool-")  # Its mode is 0700.
+        on_error.callback(shutil.rmtree, directory, ignore_errors=True)
+        return directory
+    return None
+
+
+def _listen(directory: str | None) -> socket.socket:
     """Binds a listening socket that nobody but this user can reach, as far as the system has such.
 
-    Returns:
-        The address, the socket, and the directory that was made for it, if one was.
+    Args:
+        directory: Where to put it; None: nowhere.
     """
-    if hasattr(socket, "AF_UNIX"):
-        # No room in the temporary directory, or too long a path for a socket: there is still the loopback interface.
-        with contextlib.suppress(OSError), contextlib.ExitStack() as undo:
-            directory = tempfile.mkdtemp(prefix="logpool-")  # Its mode is 0700.
-            undo.callback(shutil.rmtree, directory, ignore_errors=True)
-            listening = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-            path = os.path.join(directory, "queue")
-            listening.bind(path)
+    if UNIX is not None and directory is not None:
+        listening = socket.socket(UNIX, socket.SOCK_STREAM)
+        try:
+            listening.bind(os.path.join(directory, "queue"))
             listening.listen(CONNECTIONS_WAITING)
-            on_error.push(undo.pop_all())
-            return path, listening, directory
-    listening = socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS_WAITING)
-    on_error.callback(listening.close)
-    host, port = listening.getsockname()
-    return (host, port), listening, None
+        except OSError:  # The path is too long for a socket, or the disk full: there is still the loopback interface.
+            listening.close()
+        else:
+            return listening
+    return socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS_WAITING)
 
 
 def _check_descriptors(example: socket.socket) -> None:

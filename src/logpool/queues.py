@@ -32,7 +32,8 @@ from collections.abc import Callable, Iterator
 from multiprocessing import connection, process
 from typing import Any
 
-from logpool import forks, frames
+from logpool import forks
+from logpool.frames import Frame, decode, encode, split
 
 Address = str | tuple[str, int]
 """A path (AF_UNIX), or host and port (AF_INET), as `multiprocessing.connection` has it."""
@@ -49,12 +50,15 @@ ACKNOWLEDGEMENT = b"a"  # Of one frame that was put over AF_INET.
 
 BLOCK_HEADER = struct.Struct("!Q")  # The block's length in bytes.
 
+LARGE = 2**16
+"""Bytes from which on a second system call costs less than a copy of the body behind the header."""
+
 # Room for one socket to the manager in the kernel: what a worker can log while nobody reads. The kernel's own limit
 # (net.core.wmem_max on Linux) caps it.
 SOCKET_BUFFER = 2**20
 
 
-class LogQueue:
+class LogQueue(forks.ForkAware):
     """A multi-process queue for log records, with the face of `queue.Queue`.
 
     It can be handed to child processes of any start method, and works with the standard library's
@@ -82,6 +86,7 @@ class LogQueue:
         """
         self.address = address
         self._ordered = ordered
+        self._acknowledged = not isinstance(address, str)
         self._begin()
         forks.register(self)
 
@@ -95,7 +100,7 @@ class LogQueue:
         self._ask_lock = threading.RLock()
         self._reader: socket.socket | None = None
         self._asked = False
-        self._got: deque[frames.Frame] = deque()
+        self._got: deque[Frame] = deque()
         self.before_get = None
 
     def __reduce__(self) -> tuple[type[LogQueue], tuple[Address]]:
@@ -142,19 +147,33 @@ class LogQueue:
             ValueError: The item is larger than `frames.MAX_BODY` bytes.
             Exception: What pickling raises.
         """
-        frame = frames.encode(item)
+        self.put_nowait(item)
+
+    def put_nowait(self, item: object) -> None:
+        """The same as `put(item)`.
+
+        Args:
+            item: As for `put`.
+        """
+        header, body = encode(item)
         if self._ordered:
-            self._request(PUT + frame)
+            self._request(PUT + header + body)
             return
         with self._put_lock:
             if self._writing:
-                self._put_aside(frame)
+                self._put_aside(header + body)
                 return
             try:
                 self._writing = True
                 if self._writer is None:
                     self._writer = self._connect("put")
-                self._send(self._writer, frame)
+                if len(body) <= LARGE:
+                    self._writer.sendall(header + body)
+                else:
+                    self._writer.sendall(header)
+                    self._writer.sendall(body)
+                if self._acknowledged:
+                    _receive(self._writer, 1)
             except BaseException:
                 # Part of the frame may be out. The manager drops what is unfinished when a connection ends.
                 if self._writer is not None:
@@ -164,11 +183,6 @@ class LogQueue:
             finally:
                 self._writing = False
 
-    def _send(self, writer: socket.socket, frame: bytes) -> None:
-        writer.sendall(frame)
-        if writer.family != UNIX:
-            _receive(writer, 1, 1)
-
     def _put_aside(self, frame: bytes) -> None:
         """Puts by way of another connection.
 
@@ -176,15 +190,13 @@ class LogQueue:
         """
         aside = self._spare.pop() if self._spare else self._connect("put")
         try:
-            self._send(aside, frame)
+            aside.sendall(frame)
+            if self._acknowledged:
+                _receive(aside, 1)
         except BaseException:
             aside.close()
             raise
         self._spare.append(aside)
-
-    def put_nowait(self, item: object) -> None:
-        """The same as `put(item)`."""
-        self.put(item)
 
     # Getting.
 
@@ -217,13 +229,13 @@ class LogQueue:
         try:
             if not self._got:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                self._got.extend(frames.split(self._get_block(left if block else 0.0)))
+                self._got.extend(split(self._get_block(left if block else 0.0)))
             if not self._got:
                 raise queue.Empty
             frame = self._got.popleft()
         finally:
             self._get_lock.release()
-        return frame.item()
+        return decode(frame)
 
     def get_nowait(self) -> Any:
         """The same as `get(block=False)`."""
@@ -243,12 +255,12 @@ class LogQueue:
             return True  # Another thread waits for an item, or is just being given what there was.
         try:
             if not self._got:
-                self._got.extend(frames.split(self._get_block(0.0)))
+                self._got.extend(split(self._get_block(0.0)))
             return not self._got
         finally:
             self._get_lock.release()
 
-    def get_frames(self) -> Iterator[frames.Frame]:
+    def get_frames(self) -> Iterator[Frame]:
         """Waits for items and takes all that there are: the way to get many at little cost.
 
         Returns:
@@ -262,7 +274,7 @@ class LogQueue:
             if self._got:
                 got, self._got = self._got, deque()
                 return iter(got)
-            return frames.split(self._get_block(None))
+            return split(self._get_block(None))
 
     def _get_block(self, timeout: float | None) -> bytes:
         """Asks the manager for a block and waits for it. The caller has _get_lock.
@@ -279,11 +291,8 @@ class LogQueue:
             raise EOFError("the log queue was closed")
         if timeout is not None and not (timeout and connection.wait([reader], timeout)):
             self._request(NOW)
-        data = _receive(reader, BLOCK_HEADER.size, 2**16)
-        (length,) = BLOCK_HEADER.unpack_from(data)
-        block = data[BLOCK_HEADER.size :]
-        if len(block) < length:
-            block += _receive(reader, length - len(block), length - len(block))
+        (length,) = BLOCK_HEADER.unpack(_receive(reader, BLOCK_HEADER.size))
+        block = _receive(reader, length) if length else b""
         self._asked = False
         return block
 
@@ -330,16 +339,12 @@ def take_over(established: connection.Connection, address: Address) -> socket.so
     return plain
 
 
-def _receive(source: socket.socket, at_least: int, at_most: int) -> bytes:
-    """Reads from a socket until there are `at_least` bytes."""
-    data = source.recv(at_most)
-    if len(data) >= at_least:
-        return data
-    parts = [data]
-    missing = at_least - len(data)
-    while missing > 0:
-        if not parts[-1]:
+def _receive(source: socket.socket, size: int) -> bytes:
+    """Reads so many bytes from a socket."""
+    data = source.recv(size, socket.MSG_WAITALL)
+    while len(data) < size:  # Interrupted by a signal; or there is no more.
+        more = source.recv(size - len(data), socket.MSG_WAITALL)
+        if not more:
             raise EOFError("the log manager is gone")
-        parts.append(source.recv(missing))
-        missing -= len(parts[-1])
-    return b"".join(parts)
+        data += more
+    return data

@@ -1,36 +1,91 @@
 """`flatten` and `rebuild`: a log record on its way from a worker to its parent.
 
+A record of plain values, which nearly all are, travels as one tuple of them. Any other travels as a dict, in which each
+value that isn't plain is pickled by itself (exceptions.py). Both are written by `marshal`: it takes objects of the
+plain types and none of their subclasses, so that whatever it has written can be read in the parent.
+
+What differs from a record of the parent's own:
+
+- `msg` and `args` stay apart where `msg` is a str and the args are plain. Any other message is formatted in the worker,
+  where the objects are, and `args` is empty. A dict in the place of a message stays a dict.
+- `exc_text` is set already, to the traceback as the worker prints it. As with any record that was formatted before, a
+  formatter with a `formatException` of its own is only asked once `exc_text` is None again.
+- `exc_info` is None where the exception can't be pickled or unpickled. Formatters print `exc_text` then.
+- The traceback in `exc_info` has no variables.
+- An attribute that can't be pickled or unpickled is its `repr`.
+
 Knows nothing but `logging`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import marshal
 import pickle
+import sys
+import threading
+from collections.abc import Callable, Mapping
 from logging import LogRecord
+from types import MemberDescriptorType
 from typing import Any
 
-_new_record = LogRecord.__new__
+from logpool.exceptions import Lost, Packed, Packer, Unpacker, exact, frames_of, make_traceback, name_of, text_of
 
-FIELDS = tuple(LogRecord("", 0, "", 0, "", (), None).__dict__)
+_probe = LogRecord("", 0, "", 0, "", (), None)
+
+FIELDS = tuple(_probe.__dict__)
 """The attributes that every record has, in the order in which the running Python sets them."""
+
+_PROCESS_START = _probe.created - _probe.relativeCreated / 1000
+"""When `logging` was loaded into this process, in seconds since the epoch: what `relativeCreated` counts from."""
+
+Job = tuple[int | None, str | None]
+"""A job's number and name; None where there is no job."""
+
+JOB_FIELDS = ("jobId", "jobName")
+"""The attributes of a pool's record that tell its job."""
 
 PLAIN = frozenset({str, int, float, bool, type(None), complex, bytes})
 """Types whose objects look the same on both sides, and can't change on the way."""
 
-_probe = LogRecord("", 0, "", 0, "", (), None)
-_PROCESS_START = _probe.created - _probe.relativeCreated / 1000
-"""When `logging` was loaded into this process, in seconds since the epoch: what `relativeCreated` counts from."""
+CONTAINERS = frozenset({tuple, list, dict, set, frozenset})
+"""Types whose objects look the same on both sides if their items do."""
+
+NESTED_TOO_DEEPLY = 2
+"""A record that is logged while another is flattened, by a `__repr__` or `__reduce__`, may have objects whose methods
+log in turn. From this depth on, these methods aren't called: else there might be no end."""
+
+_report = logging.NullHandler().handleError
+_formatter = logging.Formatter()
+_local = threading.local()
+_new_record = LogRecord.__new__
+
+_namespace: dict[str, Any] = {}
+# One assignment takes half the time of `record.__dict__.update(zip(FIELDS, values))`.
+for _name, _fields in (("assign", FIELDS), ("assign_with_job", (*FIELDS, *JOB_FIELDS))):
+    exec(f"def {_name}(record, values): ({', '.join(f'record.{name}' for name in _fields)}) = values", _namespace)
+_assign: Callable[[LogRecord, tuple[Any, ...]], None] = _namespace["assign"]
+_assign_with_job: Callable[[LogRecord, tuple[Any, ...]], None] = _namespace["assign_with_job"]
 
 
-def flatten(record: LogRecord) -> bytes:
+# In the worker.
+
+
+def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, job: Job | tuple[()] = ()) -> bytes:
     """Makes bytes of a record. Runs in the worker.
 
     Args:
         record: As the worker's loggers hand it to a handler. It isn't changed.
+        report: Called in the `except` clause if the message can't be formatted.
+        job: The job that it belongs to; empty: whoever logged it knows no jobs.
 
     Returns:
         What `rebuild` takes.
+
+    Raises:
+        ValueError: The record takes more than 2 GiB.
+        MemoryError: There is no memory for it.
     """
     state = record.__dict__
     if (
@@ -38,27 +93,190 @@ def flatten(record: LogRecord) -> bytes:
         and type(record) is LogRecord
         and type(record.msg) is str
         and record.exc_info is None
-        and PLAIN.issuperset(map(type, record.args or ()))
         and type(record.args) is tuple
+        and PLAIN.issuperset(map(type, record.args))
     ):
-        return pickle.dumps(tuple(state.values()), pickle.HIGHEST_PROTOCOL)
-    return _flatten_any(record)
+        try:
+            return marshal.dumps((*state.values(), *job), 2)
+        except ValueError:  # One of the values isn't plain, or is too large.
+            pass
+    depth = getattr(_local, "depth", 0)
+    _local.depth = depth + 1
+    try:
+        if depth < NESTED_TOO_DEEPLY:
+            # What objects do when they are asked is handled below. This is for those that raise where hardly any does.
+            with contextlib.suppress(Exception):
+                return marshal.dumps(_flatten_any(record, report, job, trusting=True))
+        return marshal.dumps(_flatten_any(record, report, job, trusting=False))
+    finally:
+        _local.depth = depth
 
 
-def _flatten_any(record: LogRecord) -> bytes:
-    state = dict(record.__dict__)
-    if state.get("exc_info") and not state.get("exc_text"):
-        state["exc_text"] = logging.Formatter().formatException(state["exc_info"])
+def _flatten_any(
+    record: LogRecord, report: Callable[[LogRecord], object], job: Job | tuple[()], *, trusting: bool
+) -> dict[str, Any]:
+    """Makes the dict that stands for a record.
+
+    Args:
+        record: The record.
+        report: As for `flatten`.
+        job: As for `flatten`.
+        trusting: Whether methods of the objects in it may be called.
+    """
+    packer = Packer(trusting=trusting)
+    # A record that came from another pool, inside this job, keeps the job that it has.
+    state = {**dict(zip(JOB_FIELDS, job)), **record.__dict__}
+    flat: dict[str, Any] = {}
+    if type(record) is not LogRecord:
+        _flatten_class(record, state, flat)
+    _flatten_message(record, state, flat, packer, report, trusting=trusting)
+    _flatten_exception(state, flat, packer, trusting=trusting)
+    flat["state"] = _pack_values(state, packer)
+    flat["exceptions"] = packer.exceptions()
+    return flat
+
+
+def _flatten_class(record: LogRecord, state: dict[str, Any], flat: dict[str, Any]) -> None:
+    flat["class"] = b""
+    # Where this fails, the parent makes a plain record of it.
+    with contextlib.suppress(Exception):
+        complete = object.__getstate__(record)
+        if type(complete) is tuple:  # It has attributes in __slots__, which are in no __dict__.
+            state.update(complete[1])
+        flat["class"] = pickle.dumps(type(record))
+
+
+def _flatten_message(
+    record: LogRecord,
+    state: dict[str, Any],
+    flat: dict[str, Any],
+    packer: Packer,
+    report: Callable[[LogRecord], object],
+    *,
+    trusting: bool,
+) -> None:
+    message, args = state.get("msg"), state.get("args")
+    stays = type(message) is str and "args" in state and is_plain(args) and "getMessage" not in state
+    # Whether the record's class has a way of its own to make the message. It may look at anything.
+    special = type(record).getMessage is not LogRecord.getMessage
+    if not stays or special:
+        try:
+            if not trusting:
+                raise Lost("its arguments can't be asked")
+            text = record.getMessage()
+            text = exact(text) if isinstance(text, str) else text_of(text, str)
+        except Exception as error:
+            stays = False
+            template = exact(message) if isinstance(message, str) else packer.text(message)
+            text = f"{template} [this message can't be formatted: {name_of(type(error))}: {text_of(error, str)}]"
+            if trusting:
+                # To report an error of logging mustn't break a job either.
+                with contextlib.suppress(Exception):
+                    report(record)
+        flat["text"] = text
+        flat["special"] = special
+    if stays:
+        flat["args"], state["args"] = args, None
+    elif isinstance(message, dict) and args in (None, ()) and trusting:
+        flat["dict"] = _pack_values(_with_current_exception(message, state), packer)
+        state["msg"] = None
+    else:
+        state.pop("getMessage", None)
+        state["msg"], state["args"] = flat["text"], ()
+
+
+def _with_current_exception(message: dict[Any, Any], state: Mapping[str, Any]) -> dict[Any, Any]:
+    """Names the exception in an event of structlog that leaves it to the formatter to find out which is being handled.
+
+    Such events are known by the attributes that structlog gives their records.
+    """
+    current = sys.exc_info()[1]
+    if message.get("exc_info") is True and current is not None and "_logger" in state and "_name" in state:
+        return {**message, "exc_info": current}
+    return message
+
+
+def _flatten_exception(state: dict[str, Any], flat: dict[str, Any], packer: Packer, *, trusting: bool) -> None:
+    info = state.get("exc_info")
+    if type(info) is not tuple or len(info) != 3 or not isinstance(info[1], BaseException):
+        return  # There is none, or something odd that is left to the parent's handlers as it is.
+    value, traceback = info[1:]
+    if type(state.get("exc_text")) is not str:
+        state["exc_text"] = name_of(type(value))
+        if trusting:
+            state["exc_text"] += f": {text_of(value, str)}"
+            with contextlib.suppress(Exception):
+                state["exc_text"] = exact(_formatter.formatException(info))
     state["exc_info"] = None
-    state["msg"] = record.getMessage()
-    state["args"] = ()
-    for name, value in state.items():
-        if type(value) not in PLAIN:
+    if trusting:
+        flat["exc_info"] = packer.number(value)
+        if traceback is not value.__traceback__:
+            flat["frames"] = frames_of(traceback)
+
+
+def _pack_values(values: Mapping[Any, Any], packer: Packer) -> tuple[dict[Any, Any], dict[Any, Packed]]:
+    """Separates values that are plain from those that aren't, which are packed.
+
+    Returns:
+        All keys in their order, with the plain values; and the packed ones.
+    """
+    plain: dict[Any, Any] = {}
+    packed: dict[Any, Packed] = {}
+    for key, value in values.items():
+        name = key if type(key) in PLAIN else exact(key) if isinstance(key, str) else packer.text(key)
+        if type(value) in PLAIN:
+            plain[name] = value
+        else:
+            plain[name] = None
+            packed[name] = packer.pack(value)
+    return plain, packed
+
+
+def is_plain(value: object) -> bool:
+    """Tells whether an object is plain, and if it is a container, all that is in it.
+
+    Args:
+        value: Any object.
+
+    Returns:
+        True if it can't but print the same in the parent as it does now.
+    """
+    if type(value) is tuple and PLAIN.issuperset(map(type, value)):
+        return True
+    stack, seen = [value], set()
+    while stack:
+        item: Any = stack.pop()
+        kind = type(item)
+        if kind in PLAIN:
+            continue
+        # The order of a set may be another in another process.
+        if kind not in CONTAINERS or (kind in (set, frozenset) and len(item) > 1):
+            return False
+        if id(item) not in seen:
+            seen.add(id(item))
             try:
-                pickle.dumps(value)
-            except Exception:
-                state[name] = repr(value)
-    return pickle.dumps(state, pickle.HIGHEST_PROTOCOL)
+                stack.extend(item)
+                if kind is dict:
+                    stack.extend(item.values())
+            except RuntimeError:  # Another thread is just changing it.
+                return False
+    try:
+        marshal.dumps([[[value]]])
+    except ValueError:  # It is nested too deeply.
+        return False
+    return True
+
+
+# In the parent.
+
+
+class Event(dict[Any, Any]):
+    """A dict that was logged in the place of a message, and prints as it did in the worker."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def rebuild(flat: bytes) -> LogRecord:
@@ -70,11 +288,72 @@ def rebuild(flat: bytes) -> LogRecord:
     Returns:
         The record.
     """
-    state: Any = pickle.loads(flat)
-    record = _new_record(LogRecord)
-    if type(state) is tuple:
-        record.__dict__.update(zip(FIELDS, state))
-    else:
+    loaded: Any = marshal.loads(flat)
+    if type(loaded) is tuple:
+        record = _new_record(LogRecord)
+        if len(loaded) == len(FIELDS):
+            _assign(record, loaded)
+        else:
+            _assign_with_job(record, loaded)
+        if type(record.created) is float:
+            record.relativeCreated = (record.created - _PROCESS_START) * 1000
+        return record
+    return _rebuild_any(loaded)
+
+
+def _rebuild_any(flat: dict[str, Any]) -> LogRecord:
+    unpacker = Unpacker(flat["exceptions"])
+    state = _unpack_values(flat["state"], unpacker)
+    if "args" in flat:
+        state["args"] = flat["args"]
+    if "dict" in flat:
+        state["msg"] = _rebuild_event(flat, unpacker)
+    if "exc_info" in flat:
+        with contextlib.suppress(Lost):
+            value = unpacker.exception(flat["exc_info"])
+            traceback = make_traceback(flat["frames"]) if "frames" in flat else value.__traceback__
+            state["exc_info"] = (type(value), value, traceback)
+    if isinstance(state.get("created"), float):
+        state["relativeCreated"] = (state["created"] - _PROCESS_START) * 1000
+    record = _rebuild_class(flat, state) if "class" in flat else None
+    if record is None:
+        if flat.get("special"):
+            state.update(msg=flat["text"], args=())
+        record = _new_record(LogRecord)
         record.__dict__.update(state)
-    record.relativeCreated = (record.created - _PROCESS_START) * 1000
     return record
+
+
+def _unpack_values(values: tuple[dict[Any, Any], dict[Any, Packed]], unpacker: Unpacker) -> dict[Any, Any]:
+    state, packed = values
+    for name, value in packed.items():
+        state[name] = unpacker.unpack(value)
+    return state
+
+
+def _rebuild_event(flat: dict[str, Any], unpacker: Unpacker) -> dict[Any, Any]:
+    event = _unpack_values(flat["dict"], unpacker)
+    if text_of(event, str) == flat["text"]:
+        return event
+    event = Event(event)
+    event.text = flat["text"]
+    return event
+
+
+def _rebuild_class(flat: dict[str, Any], state: dict[str, Any]) -> LogRecord | None:
+    """Makes a record of a class derived from LogRecord.
+
+    Returns:
+        The record; None if there is no such class here, or its message would be another.
+    """
+    try:
+        record: LogRecord = object.__new__(pickle.loads(flat["class"]))
+        for name, value in state.items():
+            slot = getattr(type(record), name, None) if isinstance(name, str) else None
+            if type(slot) is MemberDescriptorType:
+                slot.__set__(record, value)
+            else:
+                record.__dict__[name] = value
+        return None if flat.get("special") and str(record.getMessage()) != flat["text"] else record
+    except BaseException:  # As in Unpacker.unpack.
+        return None

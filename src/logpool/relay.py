@@ -82,6 +82,11 @@ class LogRelay:
             raise RuntimeError(NOT_STARTED)
         return self._installation
 
+    @property
+    def manager(self) -> LogManager:
+        """The manager process's handle."""
+        return self._manager
+
     def __reduce__(self) -> tuple[Any, ...]:
         # What a child needs of it.
         return self.installation.__reduce__()

@@ -6,15 +6,20 @@ any other it is pickled, and takes a snapshot of the parent's levels along.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
+import socket
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+from logpool import jobs
+from logpool.crash import CrashFile
 from logpool.handler import RelayHandler
 from logpool.queues import LogQueue
+from logpool.record import Job
 
 logger = logging.getLogger("logpool")
 
@@ -74,6 +79,16 @@ class Snapshot:
                 logger.warning("The parent's log record factory can't be loaded in this worker.", exc_info=True)
 
 
+def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+    """Does what `logging.Logger.callHandlers` does, in a worker, which has a handler on its root logger at least."""
+    source: logging.Logger | None = logger
+    while source is not None:
+        for handler in source.handlers:
+            if record.levelno >= handler.level:
+                handler.handle(record)
+        source = source.parent if source.propagate else None
+
+
 class Installation:
     """Routes a worker's records to its parent. What a child process gets of a `LogRelay`.
 
@@ -99,10 +114,13 @@ class Installation:
         # Pickled when a worker is started, so the snapshot is of that moment.
         return _load, (self.queue, self._level, self._pid, self._snapshot or Snapshot())
 
-    def install(self) -> None:
+    def install(self, job_of: Callable[[], Job] | None = None) -> None:
         """Gives this worker's loggers the parent's levels, and one handler: the one that puts records into the queue.
 
         A second call changes nothing; nor does one in the process that handles the records, which says so.
+
+        Args:
+            job_of: Tells which job the calling thread works for; None: this process knows no jobs.
         """
         if os.getpid() == self._pid:
             logger.warning("install() was called in the process that handles the records. It is for its workers.")
@@ -122,8 +140,29 @@ class Installation:
             self._snapshot.apply()
         if self._level is not None:
             root.setLevel(self._level)
-        root.addHandler(RelayHandler(self.queue))
+        if logging.Logger.callHandlers.__code__.co_filename != logging.__file__:
+            # An error tracker, say, has put its own in place, to see each record. It sees them in the parent.
+            logging.Logger.callHandlers = _call_handlers  # type: ignore[assignment, method-assign]
+        root.addHandler(RelayHandler(self.queue, job_of))
 
 
 def _load(queue: LogQueue, level: int | None, pid: int, snapshot: Snapshot) -> Installation:
     return Installation(queue, level, pid=pid, snapshot=snapshot)
+
+
+def initialize(
+    installation: Installation,
+    lifeline: socket.socket,
+    directory: str | None,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+) -> None:
+    """A worker's initializer: makes it one of this pool's, then runs the user's own."""
+    crash_file = None
+    if directory is not None:
+        with contextlib.suppress(OSError):  # No room: then nothing is known of its death but the exit code.
+            crash_file = CrashFile(directory)
+    jobs.start(lifeline, crash_file)
+    installation.install(jobs.current)
+    if initializer is not None:
+        initializer(*initargs)

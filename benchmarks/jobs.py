@@ -1,0 +1,143 @@
+"""The jobs that log. They run in the worker, or in the one process there is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from multiprocessing.synchronize import Barrier
+
+LOGGER_NAME = "application.module"
+
+RECORD_FORMAT = "%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
+
+barrier: Barrier | None = None
+"""Where all workers meet before they start, so that each has one of the jobs. Forked workers have their parent's."""
+
+
+def meet() -> None:
+    """Waits for the other workers."""
+    if barrier is not None:
+        barrier.wait()
+
+
+def log(count: int) -> None:
+    """Logs ordinary records as fast as it can.
+
+    Args:
+        count: How many.
+    """
+    logger = logging.getLogger(LOGGER_NAME)
+    for index in range(count):
+        logger.info("processed item %d of %s in %.3f seconds", index, "the batch", 0.1234)
+
+
+def log_with_loguru(count: int) -> None:
+    """Logs the same text as `log`, with loguru's own interface.
+
+    Args:
+        count: How many records.
+    """
+    from loguru import logger
+
+    for index in range(count):
+        logger.info("processed item {} of {} in {:.3f} seconds", index, "the batch", 0.1234)
+
+
+def burst(way: str, count: int) -> dict[str, float]:
+    """Logs as fast as it can, when all workers are there.
+
+    Args:
+        way: The way of logging, as in ways.py.
+        count: How many records.
+
+    Returns:
+        What it took, in seconds: CPU time of all threads, and wall time.
+    """
+    log_many = log_with_loguru if way == "loguru" else log
+    meet()
+    start_cpu, start = time.process_time(), time.perf_counter()
+    log_many(count)
+    return {"cpu": time.process_time() - start_cpu, "wall": time.perf_counter() - start}
+
+
+def timed_burst(way: str, count: int) -> list[float]:
+    """Logs as fast as it can, and times each call.
+
+    Args:
+        way: The way of logging, as in ways.py.
+        count: How many records.
+
+    Returns:
+        Seconds of wall time, for each call.
+    """
+    log_many = log_with_loguru if way == "loguru" else log
+    meet()
+    durations = []
+    for _ in range(count):
+        start = time.perf_counter()
+        log_many(1)
+        durations.append(time.perf_counter() - start)
+    return durations
+
+
+def paced(count: int, rate: float) -> list[float]:
+    """Logs at a steady rate. Each record's message is the time of the call in nanoseconds, by the system's clock.
+
+    Args:
+        count: How many records.
+        rate: How many in a second.
+
+    Returns:
+        Seconds of wall time, for each call.
+    """
+    logger = logging.getLogger(LOGGER_NAME)
+    durations = []
+    due = time.monotonic()
+    for _ in range(count):
+        due += 1 / rate
+        time.sleep(max(0.0, due - time.monotonic()))
+        start = time.monotonic_ns()
+        logger.info("%d", start)
+        durations.append((time.monotonic_ns() - start) / 1e9)
+    return durations
+
+
+def below_level(count: int) -> float:
+    """Logs below the logger's level.
+
+    Args:
+        count: How many times.
+
+    Returns:
+        Seconds of CPU time for one call.
+    """
+    logger = logging.getLogger(LOGGER_NAME)
+    start = time.thread_time()
+    for index in range(count):
+        logger.debug("processed item %d of %s in %.3f seconds", index, "the batch", 0.1234)
+    return (time.thread_time() - start) / count
+
+
+def sized(count: int, size: int) -> float:
+    """Logs records with a message of a certain size, when all workers are there.
+
+    Args:
+        count: How many.
+        size: Characters, and bytes.
+
+    Returns:
+        Seconds of wall time of the longest call.
+    """
+    logger = logging.getLogger(LOGGER_NAME)
+    message = "x" * size
+    meet()
+    longest = 0.0
+    for _ in range(count):
+        start = time.perf_counter()
+        logger.info(message)
+        longest = max(longest, time.perf_counter() - start)
+    return longest
+
+
+def nothing() -> None:
+    """Does nothing."""

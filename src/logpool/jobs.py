@@ -1,0 +1,131 @@
+"""Which job a worker runs, and when it has nothing to wait for any more. Everything here but classes runs in a worker.
+
+A worker takes its jobs from the pool's call queue. This is the one place that each job passes, with its number, before
+it runs, and so where the worker learns what it runs, without a frame in a job's traceback or a wrapper to be pickled.
+"""
+
+from __future__ import annotations
+
+import functools
+import select
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import process
+from multiprocessing import connection
+from typing import Any
+
+from logpool.crash import CrashFile
+from logpool.record import Job
+
+NO_JOB: Job = (None, None)
+
+_job: Job = NO_JOB
+"""The job that this worker runs."""
+
+_main_thread = 0
+"""The thread that runs the jobs."""
+
+_job_of_thread = threading.local()
+"""For any other thread, as `job`: the job that it belongs to."""
+
+_lifeline: socket.socket | None = None
+_crash_file: CrashFile | None = None
+
+
+def start(lifeline: socket.socket, crash_file: CrashFile | None) -> None:
+    """Prepares a worker.
+
+    Args:
+        lifeline: Ends when the parent is gone.
+        crash_file: Where to write down what the worker runs.
+    """
+    global _main_thread, _lifeline, _crash_file
+    _main_thread = threading.get_ident()
+    _lifeline = lifeline
+    _crash_file = crash_file
+
+
+def current() -> Job:
+    """Returns the job that the calling thread works for.
+
+    A thread of the job's own belongs to the job that runs when it logs for the first time, also when that has ended.
+    """
+    if threading.get_ident() == _main_thread:
+        return _job
+    try:
+        job: Job = _job_of_thread.job
+    except AttributeError:
+        job = _job_of_thread.job = _job
+    return job
+
+
+def name_of(function: Callable[..., object]) -> str:
+    """Returns module and qualified name of a callable; for `map`, of the function that is mapped.
+
+    Args:
+        function: What a worker was given to call.
+    """
+    while isinstance(function, functools.partial):
+        # Executor.map submits a partial of this function of the pool's with the user's as its argument.
+        function = function.args[0] if function.func is process._process_chunk else function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+class CallQueue(process._SafeQueue):
+    """The pool's call queue, whose workers know what they run, and leave when their parent is gone.
+
+    Built on private parts of CPython, because a pool tells nobody which worker took which job, and leaves idle workers
+    waiting for ever when it is killed: the class `_SafeQueue`, its `_reader`, that its `get` reads by `_recv_bytes`,
+    and the `work_id` (from 0) and `fn` of what is got.
+    """
+
+    _poller: select.poll | None = None
+    _reader: connection.Connection
+
+    @classmethod
+    def adopt(cls, call_queue: Any) -> None:
+        """Makes a pool's call queue one of this class. Runs in the parent, before the first worker is started.
+
+        Args:
+            call_queue: As the pool has made it.
+        """
+        call_queue.__class__ = cls
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Waits for the next job.
+
+        Args:
+            block: As for any queue.
+            timeout: As for any queue.
+
+        Returns:
+            The job as the pool has it; None: the worker is to leave.
+
+        Raises:
+            SystemExit: The parent is gone.
+        """
+        global _job
+        _job = NO_JOB
+        if self._poller is None and hasattr(select, "poll") and _lifeline is not None:
+            self._poller = select.poll()
+            self._poller.register(self._reader.fileno(), select.POLLIN)
+            self._poller.register(_lifeline.fileno(), select.POLLIN)
+            self._recv_bytes = self._receive
+        item: Any = super().get(block, timeout)
+        if item is not None:
+            number, name = item.work_id + 1, name_of(item.fn)
+            _job = number, name
+            if _crash_file is not None:
+                _crash_file.write_job(number, name)
+        return item
+
+    def _receive(self) -> bytes:
+        """Waits, with the lock that lets one worker at a time do so, for a job or the parent's end."""
+        assert self._poller is not None
+        assert _lifeline is not None
+        if any(descriptor == _lifeline.fileno() for descriptor, _ in self._poller.poll()):
+            raise SystemExit(0)
+        data: bytes = self._reader.recv_bytes()
+        return data

@@ -1,0 +1,387 @@
+"""Each example, as a program, under each start method: its console and its files. And the programs in README.md."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+CHECKOUT = Path(__file__).parent.parent
+EXAMPLES = CHECKOUT / "examples"
+
+WORKER_NAMES = {
+    "fork": r"ForkProcess-\d+",
+    "forkserver": r"ForkServerProcess-\d+",
+    "spawn": r"SpawnProcess-\d+",
+}
+
+each_start_method = pytest.mark.parametrize("start_method", multiprocessing.get_all_start_methods())
+
+
+class Line(NamedTuple):
+    """A record as a log file has it, but for its time."""
+
+    level: str
+    process: str
+    logger: str
+    message: str
+
+
+def run(example: str, cwd: Path, *arguments: str) -> str:
+    """Runs an example, and returns what it wrote to stdout. It must write nothing to stderr."""
+    completed = run_python(cwd, str(EXAMPLES / example), *arguments)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    return completed.stdout
+
+
+def run_python(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=50, check=False
+    )
+
+
+def run_in(directory: Path, example: str, start_method: str) -> str:
+    """Runs an example that writes its files into a directory."""
+    return run(example, directory.parent, str(directory), "--start-method", start_method)
+
+
+def parse(text: str, pattern: str) -> list[Line]:
+    """Makes records of lines, each of which must match the pattern."""
+    lines = []
+    for line in text.splitlines():
+        match = re.fullmatch(pattern, line)
+        assert match, line
+        lines.append(Line(**match.groupdict()))
+    return lines
+
+
+def file_names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+# quickstart.py
+
+QUICKSTART_LINE = (
+    r"\d\d:\d\d:\d\d (?P<level>[A-Z]+) +(?P<process>\S+) +(?P<logger>primes|primes\.parse|primes\.count|py\.warnings) +"
+    r"(?P<message>.*)"
+)
+QUICKSTART_BY_PARENT = [
+    ("INFO", "primes", "7 jobs for 2 workers"),
+    ("INFO", "primes", "6 of 7 jobs have a result"),
+]
+QUICKSTART_BY_WORKERS = [
+    ("WARNING", "primes.count", "there are no primes below 1"),
+    ("INFO", "primes.count", "0 primes below 1"),
+    ("INFO", "primes.count", "168 primes below 1000"),
+    ("INFO", "primes.count", "669 primes below 5000"),
+    ("INFO", "primes.count", "1229 primes below 10000"),
+    ("INFO", "primes.count", "2262 primes below 20000"),
+    ("INFO", "primes.count", "5133 primes below 50000"),
+    ("ERROR", "primes.parse", "'many' is not a number"),
+]
+QUICKSTART_DEBUG = [
+    ("DEBUG", "primes.parse", f"parsing {text!r}") for text in ("1", "1000", "5000", "10,000", "20000", "many", "50000")
+]
+
+
+def parse_quickstart(text: str) -> tuple[list[Line], list[str]]:
+    """Tells lines that begin a record from those that go on with one."""
+    begin, go_on = [], []
+    for line in text.splitlines():
+        match = re.fullmatch(QUICKSTART_LINE, line)
+        if match:
+            begin.append(Line(**match.groupdict()))
+        else:
+            go_on.append(line)
+    return begin, go_on
+
+
+def check_warning_and_traceback(go_on: list[str]) -> None:
+    """Checks the lines that go on with a record: those of one warning and one traceback."""
+    path = EXAMPLES / "quickstart.py"
+    # Behind four spaces: source lines of the traceback, which each version of Python marks in its own way.
+    assert Counter(line for line in go_on if not line.startswith("    ")) == Counter(
+        [
+            "  limit = parse(text)",
+            "",
+            "Traceback (most recent call last):",
+            f'  File "{path}", line {line_number("limit = parse(text)")}, in count_primes',
+            f'  File "{path}", line {line_number("return int(")}, in parse',
+            "ValueError: invalid literal for int() with base 10: 'many'",
+        ]
+    )
+
+
+def line_number(text: str) -> int:
+    lines = (EXAMPLES / "quickstart.py").read_text().splitlines()
+    (number,) = (number for number, line in enumerate(lines, 1) if text in line)
+    return number
+
+
+@each_start_method
+def test_quickstart_routes_what_workers_log_to_console_and_files(tmp_path: Path, start_method: str) -> None:
+    logs = tmp_path / "logs"
+    console = run_in(logs, "quickstart.py", start_method)
+    warning = (
+        "WARNING",
+        "py.warnings",
+        f"{EXAMPLES / 'quickstart.py'}:{line_number('limit = parse(text)')}: "
+        "FutureWarning: the comma in '10,000' will be an error",
+    )
+    by_parent = [*QUICKSTART_BY_PARENT, ("INFO", "primes", f"log files are in {logs}")]
+    for text, by_workers in (
+        (console, [*QUICKSTART_BY_WORKERS, warning]),
+        ((logs / "quickstart.log").read_text(), [*QUICKSTART_BY_WORKERS, warning, *QUICKSTART_DEBUG]),
+    ):
+        lines, go_on = parse_quickstart(text)
+        from_parent = [line for line in lines if line.process == "MainProcess"]
+        from_workers = [line for line in lines if line.process != "MainProcess"]
+        assert [(line.level, line.logger, line.message) for line in from_parent] == by_parent
+        assert [lines[0], *lines[-2:]] == from_parent
+        assert Counter((line.level, line.logger, line.message) for line in from_workers) == Counter(by_workers)
+        names = {line.process for line in from_workers}
+        assert 1 <= len(names) <= 2
+        assert all(re.fullmatch(WORKER_NAMES[start_method], name) for name in names)
+        check_warning_and_traceback(go_on)
+
+    errors, go_on = parse_quickstart((logs / "quickstart-errors.log").read_text())
+    assert [(line.level, line.logger, line.message) for line in errors] == [QUICKSTART_BY_WORKERS[-1]]
+    assert go_on[0] == "Traceback (most recent call last):"
+    assert go_on[-1] == "ValueError: invalid literal for int() with base 10: 'many'"
+    assert file_names(logs) == {"quickstart.log", "quickstart-errors.log"}
+
+
+# The cookbook's program: per_logger_files.py and processes.py
+
+COOKBOOK_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+COOKBOOK_LOGGERS = ["foo", "foo.bar", "foo.bar.baz", "spam", "spam.ham", "spam.ham.eggs"]
+COOKBOOK_LINE = r"(?P<logger>\S+) +(?P<level>[A-Z]+) +(?P<process>(?:worker )?\S+) +(?P<message>\S.*)"
+COOKBOOK_FILE_LINE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} " + COOKBOOK_LINE
+
+
+def random_records(word: str) -> list[list[tuple[str, str, str]]]:
+    """Level, logger and message of each record that each of five workers logs, in their order."""
+    workers = []
+    for seed in range(5):
+        generator = random.Random(seed)
+        records = []
+        for number in range(100):
+            logger = generator.choice(COOKBOOK_LOGGERS)
+            level = generator.choice(COOKBOOK_LEVELS)
+            records.append((level, logger, f"{word} {seed}, record {number}"))
+        workers.append(records)
+    return workers
+
+
+def is_info(level: str, logger: str) -> bool:
+    return level != "DEBUG"
+
+
+def is_foo(level: str, logger: str) -> bool:
+    return logger.startswith("foo")
+
+
+def is_error(level: str, logger: str) -> bool:
+    return level in {"ERROR", "CRITICAL"}
+
+
+def is_any(level: str, logger: str) -> bool:
+    return True
+
+
+@each_start_method
+def test_per_logger_files_have_the_records_of_their_loggers_and_levels_alone(tmp_path: Path, start_method: str) -> None:
+    logs = tmp_path / "logs"
+    console = run_in(logs, "per_logger_files.py", start_method)
+    jobs = random_records("job")
+    for text, pattern, belongs in (
+        (console, COOKBOOK_LINE, is_info),
+        ((logs / "mplog.log").read_text(), COOKBOOK_FILE_LINE, is_any),
+        ((logs / "mplog-foo.log").read_text(), COOKBOOK_FILE_LINE, is_foo),
+        ((logs / "mplog-errors.log").read_text(), COOKBOOK_FILE_LINE, is_error),
+    ):
+        lines = parse(text, pattern)
+        assert all(re.fullmatch(WORKER_NAMES[start_method], line.process) for line in lines)
+        got = [(line.level, line.logger, line.message) for line in lines]
+        for job, records in enumerate(jobs):
+            of_job = [record for record in got if record[2].startswith(f"job {job},")]
+            assert of_job == [record for record in records if belongs(*record[:2])]
+        assert len(got) == sum(belongs(*record[:2]) for records in jobs for record in records)
+    assert len((logs / "mplog.log").read_text().splitlines()) == 500
+    assert file_names(logs) == {"mplog.log", "mplog-foo.log", "mplog-errors.log"}
+
+
+@each_start_method
+def test_processes_without_a_pool_log_by_the_parents_configuration(tmp_path: Path, start_method: str) -> None:
+    logs = tmp_path / "logs"
+    console = run_in(logs, "processes.py", start_method)
+    workers = random_records("seed")
+    for text, pattern, belongs in (
+        (console, COOKBOOK_LINE, is_info),
+        ((logs / "processes.log").read_text(), COOKBOOK_FILE_LINE, is_any),
+        ((logs / "processes-foo.log").read_text(), COOKBOOK_FILE_LINE, is_foo),
+        ((logs / "processes-errors.log").read_text(), COOKBOOK_FILE_LINE, is_error),
+    ):
+        lines = parse(text, pattern)
+        for seed, records in enumerate(workers):
+            of_worker = [(line.level, line.logger, line.message) for line in lines if line.process == f"worker {seed}"]
+            assert of_worker == [record for record in records if belongs(*record[:2])]
+        from_parent = [line for line in lines if not line.process.startswith("worker ")]
+        assert from_parent == [
+            Line("INFO", "MainProcess", "foo", message)
+            for message in ("5 workers started", "5 workers ended")
+            if belongs("INFO", "foo")
+        ]
+        if from_parent:
+            assert lines[-1] == from_parent[-1]
+    assert len((logs / "processes.log").read_text().splitlines()) == 502
+    assert file_names(logs) == {"processes.log", "processes-foo.log", "processes-errors.log"}
+
+
+# own_handlers.py and primary_and_workers.py
+
+OWN_LINE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?P<level>[A-Z]+) +(?P<process>\S+) +(?P<logger>\w+): (?P<message>.*)"
+
+
+@each_start_method
+def test_own_handlers_get_records_by_their_own_level(tmp_path: Path, start_method: str) -> None:
+    logs = tmp_path / "logs"
+    console = run_in(logs, "own_handlers.py", start_method)
+    assert console == "None 60 30 20 15 12 10 8\n"
+
+    text = (logs / "own-info.log").read_text()
+    lines = parse("\n".join(line for line in text.splitlines() if line[:1].isdigit()), OWN_LINE)
+    assert all(re.fullmatch(WORKER_NAMES[start_method], line.process) for line in lines)
+    assert Counter((line.level, line.logger, line.message) for line in lines) == Counter(
+        [
+            ("ERROR", "divide", "60 / 0 has no result"),
+            ("WARNING", "divide", "60 / 7 leaves 4"),
+            *(("INFO", "divide", f"60 / {divisor} is {60 // divisor}") for divisor in range(1, 8)),
+        ]
+    )
+    assert text.count("Traceback") == text.count("ZeroDivisionError: ") == 1
+
+    first, *traceback = (logs / "own-errors.log").read_text().splitlines()
+    assert parse(first, OWN_LINE) == [line for line in lines if line.level == "ERROR"]
+    assert traceback[0] == "Traceback (most recent call last):"
+    assert traceback[-1].startswith("ZeroDivisionError: ")
+    assert not any(line[:1].isdigit() for line in traceback)
+    assert file_names(logs) == {"own-info.log", "own-errors.log"}
+
+
+@each_start_method
+def test_primary_and_ranks_share_files_that_the_primary_writes(tmp_path: Path, start_method: str) -> None:
+    logs = tmp_path / "logs"
+    console = run_in(logs, "primary_and_workers.py", start_method)
+    assert console == ""
+
+    lines = parse((logs / "primary-info.log").read_text(), OWN_LINE)
+    from_primary = [line for line in lines if line.process == "MainProcess"]
+    assert from_primary == [
+        Line("INFO", "MainProcess", "train", "the primary starts 4 ranks"),
+        Line("INFO", "MainProcess", "train", "the ranks ended with [0, 0, 0, 0]"),
+    ]
+    assert [lines[0], lines[-1]] == from_primary
+    names = set()
+    for rank in range(4):
+        of_rank = [line for line in lines if line.message.startswith(f"rank {rank}")]
+        (name,) = {line.process for line in of_rank}
+        assert re.fullmatch(r"Process-\d+", name)
+        names.add(name)
+        assert of_rank == [
+            Line("INFO", name, "train", f"rank {rank} begins"),
+            Line("ERROR", name, "train", f"rank {rank}, step {rank}: loss is not a number"),
+            Line("INFO", name, "train", f"rank {rank} is done"),
+        ]
+    assert len(names) == 4
+    assert len(lines) == 14
+
+    errors = parse((logs / "primary-errors.log").read_text(), OWN_LINE)
+    assert errors == [line for line in lines if line.level == "ERROR"]
+    assert file_names(logs) == {"primary-info.log", "primary-errors.log"}
+
+
+# All of them
+
+FILES = {
+    "quickstart.py": {"quickstart.log", "quickstart-errors.log"},
+    "per_logger_files.py": {"mplog.log", "mplog-foo.log", "mplog-errors.log"},
+    "own_handlers.py": {"own-info.log", "own-errors.log"},
+    "processes.py": {"processes.log", "processes-foo.log", "processes-errors.log"},
+    "primary_and_workers.py": {"primary-info.log", "primary-errors.log"},
+}
+
+
+def test_no_example_goes_untested() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(FILES)
+
+
+@pytest.mark.parametrize("example", FILES)
+def test_without_arguments_an_example_writes_into_logs_in_the_current_directory(tmp_path: Path, example: str) -> None:
+    run(example, tmp_path)
+    assert file_names(tmp_path) == {"logs"}
+    assert file_names(tmp_path / "logs") == FILES[example]
+
+
+def test_examples_run_again_begin_their_files_anew(tmp_path: Path) -> None:
+    for _ in range(2):
+        run("per_logger_files.py", tmp_path)
+    assert len((tmp_path / "logs" / "mplog.log").read_text().splitlines()) == 500
+
+
+# README.md
+
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PROGRAMS = [snippet for snippet in SNIPPETS if "__main__" in snippet]
+DOUBLES = "[0, 2, 4, 6, 8]\n"
+DOUBLING = [f"doubling {number}" for number in range(5)]
+# What each of README's programs writes: to stdout, lines to stderr, lines to files. The order of lines is left open.
+OUTPUT: list[tuple[str, list[str], dict[str, list[str]]]] = [
+    (DOUBLES, [], {"shop.log": [f"WORKER shop.prices {message}" for message in DOUBLING]}),
+    (DOUBLES, [f"INFO:shop:{message}" for message in DOUBLING], {}),
+    ("", [f"INFO:shop:working on {number}" for number in range(4)], {}),
+    (DOUBLES, [], {"everything.log": ["3 is bad luck", *DOUBLING], "errors.log": ["3 is bad luck"]}),
+]
+
+
+@pytest.mark.parametrize("number", range(len(OUTPUT)))
+def test_a_program_in_readme_writes_what_it_should(tmp_path: Path, number: int) -> None:
+    (tmp_path / "program.py").write_text(PROGRAMS[number])
+    completed = run_python(tmp_path, "program.py")
+    stdout, stderr, files = OUTPUT[number]
+    assert (completed.returncode, completed.stdout) == (0, stdout)
+    assert sorted(completed.stderr.splitlines()) == stderr
+    (tmp_path / "program.py").unlink()
+    assert file_names(tmp_path) == set(files)
+    for name, lines in files.items():
+        text = re.sub(r"^\w+Process-\d+ ", "WORKER ", (tmp_path / name).read_text(), flags=re.MULTILINE)
+        assert sorted(text.splitlines()) == lines
+
+
+def test_the_test_in_readme_passes(tmp_path: Path) -> None:
+    (snippet,) = (snippet for snippet in SNIPPETS if "def test_" in snippet)
+    (tmp_path / "test_readme.py").write_text(snippet)
+    completed = run_python(tmp_path, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert completed.returncode == 0, completed.stdout
+    assert "1 passed" in completed.stdout
+
+
+def test_no_code_in_readme_goes_untested() -> None:
+    assert len(PROGRAMS) == len(OUTPUT)
+    assert len(SNIPPETS) == len(OUTPUT) + 1
+
+
+def test_files_that_readme_links_to_exist() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert {f"examples/{name}" for name in FILES} <= set(links)
+    assert [link for link in links if not (CHECKOUT / link).is_file()] == []
