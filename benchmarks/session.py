@@ -92,6 +92,8 @@ class Session:
             # Python warns of forks beside threads, which most of the ways of logging cause.
             [sys.executable, "-W", "ignore", "-m", "benchmarks.trial", part, json.dumps(settings)],
             cwd=ROOT,
+            # Start-up is measured as it is where packages are installed: with their bytecode.
+            env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import multiprocessing
+import multiprocessing.queues
 import threading
 import warnings
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, process
 from multiprocessing import connection, managers, util
 
 
@@ -41,13 +43,55 @@ def test_a_manager_keeps_its_address_and_state_where_ours_sets_them() -> None:
     assert managers.State.STARTED != managers.State.INITIAL  # type: ignore[attr-defined]
 
 
-def test_a_managers_server_shakes_hands_and_dispatches_by_what_ours_gives_it() -> None:
+def test_a_handshake_is_made_of_a_challenge_in_each_direction() -> None:
     # Not private by name, but not documented either.
-    source = inspect.getsource(managers.Server.handle_request)
-    source += inspect.getsource(managers.Server._handle_request)  # type: ignore[attr-defined]
-    used = {name for name in ("authkey", "public") if f"self.{name}" in source}
-    assert used == {"authkey", "public"}
-    assert not {"registry", "mutex", "id_to_obj", "stop_event"} & set(source.replace("self.", " ").split())
-    assert next(iter(inspect.signature(managers.Server.handle_request).parameters)) == "self"
+    for name in ("deliver_challenge", "answer_challenge"):
+        assert list(inspect.signature(getattr(connection, name)).parameters)[:2] == ["connection", "authkey"]
+    source = inspect.getsource(connection.Client)
+    assert source.index("answer_challenge(c, authkey)") < source.index("deliver_challenge(c, authkey)")
     assert {"obj", "callback", "args", "exitpriority"} <= set(inspect.signature(util.Finalize).parameters)
-    assert callable(connection.Connection)
+
+
+def test_a_worker_reads_its_jobs_and_their_numbers_from_the_call_queue() -> None:
+    assert issubclass(process._SafeQueue, multiprocessing.queues.Queue)
+    source = inspect.getsource(process._process_worker)
+    assert "call_queue.get(block=True)" in source
+    assert "call_item.fn(" in source
+    assert "call_item.work_id" in source
+    assert "self._recv_bytes()" in inspect.getsource(multiprocessing.queues.Queue.get)
+    with ProcessPoolExecutor(1) as executor:
+        assert type(executor._call_queue) is process._SafeQueue
+        assert executor._call_queue._reader.fileno() >= 0
+        assert executor._queue_count == 0
+        executor.submit(int).result()
+        assert executor._queue_count == 1
+
+
+def test_mapped_functions_are_in_a_partial_of_the_pools_own() -> None:
+    with ProcessPoolExecutor(1) as executor:
+        submitted: list[object] = []
+        submit = executor.submit
+
+        def spy(function: object, /, *arguments: object) -> object:
+            submitted.append(function)
+            return submit(function, *arguments)
+
+        executor.submit = spy
+        list(executor.map(abs, [1]))
+    (function,) = submitted
+    assert function.func is process._process_chunk
+    assert function.args == (abs,)
+
+
+def test_the_pools_thread_fails_the_futures_by_a_method_that_can_be_extended() -> None:
+    assert list(inspect.signature(process._ExecutorManagerThread.terminate_broken).parameters) == ["self", "cause"]
+    source = inspect.getsource(process._ExecutorManagerThread)
+    assert "self.terminate_broken(cause)" in source
+    assert "self.processes = executor._processes" in source
+    assert "self.pending_work_items = executor._pending_work_items" in source
+
+
+def test_workers_are_spawned_by_a_method_that_can_be_extended_and_the_thread_can_be_woken() -> None:
+    assert "self._spawn_process()" in inspect.getsource(ProcessPoolExecutor)
+    with ProcessPoolExecutor(1) as executor:
+        assert callable(executor._executor_manager_thread_wakeup.wakeup)

@@ -139,7 +139,7 @@ class Exchange:
         for key, _ in events:
             source = key.data
             if isinstance(source, Writer):
-                if self._held < self._limit:
+                if self._has_room():
                     self._read(source)
             elif isinstance(source, Reader):
                 self._listen_to(source)
@@ -154,7 +154,7 @@ class Exchange:
 
     def _wait(self) -> list[tuple[selectors.SelectorKey, int]]:
         """Waits for the next events that may be acted upon now."""
-        if self._held >= self._limit:
+        if not self._has_room():
             return self._requests.select()
         if self._turns or self._acknowledges or any(reader.asks for reader in self._readers):
             return self._everything.select()
@@ -229,6 +229,10 @@ class Exchange:
                 if size < READ_SIZE or turn.unread[writer] <= 0:
                     del turn.unread[writer]
 
+    def _has_room(self) -> bool:
+        # What is read at once must fit. But where nothing is held, a limit can't be too low for it.
+        return not self._held or self._held + READ_SIZE <= self._limit
+
     def _hold(self, block: bytes | bytearray) -> None:
         if block:
             self._blocks.append(block)
@@ -239,7 +243,7 @@ class Exchange:
 
         A socket with nothing to read has nothing from before. The others are read here, while there is room.
         """
-        while self._turns and self._held < self._limit:
+        while self._turns and self._has_room():
             readable = {key.data for key, _ in self._everything.select(0)}
             for turn in self._turns:
                 for writer in turn.unread.keys() - readable:

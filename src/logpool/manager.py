@@ -1,9 +1,8 @@
 """`LogManager`: the process in which the log queue lives, from its start to its end.
 
     parent process                                manager process
-    LogManager ── lifeline ──────────────────────▶ LogServer
-       binds the socket, starts the process         ├─ a thread for each new connection: shakes hands, attaches it
-                                                    └─ main thread: Exchange.run (exchange.py)
+    LogManager ── lifeline ──────────────────────▶ serve (server.py)
+       binds the socket, starts the process
 
 The parent binds the listening socket, so that it knows the address before the process runs: workers and manager start
 side by side, and a worker that is first waits in the socket's backlog. The lifeline is a socket that nothing is ever
@@ -19,18 +18,16 @@ import contextlib
 import multiprocessing
 import os
 import shutil
-import signal
 import socket
 import tempfile
-import threading
 from collections.abc import Callable, Iterable
-from multiprocessing import connection, managers, process, util
+from multiprocessing import managers, process, util
 from multiprocessing.context import BaseContext
 from typing import Any
 
 from logpool import forks
-from logpool.exchange import Exchange
-from logpool.queues import UNIX, Address, LogQueue, take_over
+from logpool.queues import UNIX, Address, LogQueue
+from logpool.server import serve
 
 SHUTDOWN_TIMEOUT = 5.0
 """Seconds that the manager process has to leave before it is killed. It takes milliseconds unless it was stopped."""
@@ -85,7 +82,7 @@ class LogManager(managers.BaseManager):
                 lifeline = Lifeline(on_error)
                 _check_descriptors(lifeline.other_end)
                 server: process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
-                    target=_serve,
+                    target=serve,
                     args=(listening, lifeline.other_end, directory, self._backlog, initializer, initargs),
                     name=type(self).__name__,
                 )
@@ -170,60 +167,3 @@ def _shut_down(server: process.BaseProcess, lifeline: Lifeline, directory: str |
     server.close()
     if directory is not None:  # It is the manager's to remove, but the manager may have been killed.
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _serve(
-    listening: socket.socket,
-    lifeline: socket.socket,
-    directory: str | None,
-    backlog: int,
-    initializer: Callable[..., object] | None,
-    initargs: Iterable[Any],
-) -> None:
-    """The manager process."""
-    # It lives as long as its parent, which may have reasons to survive what a terminal or a supervisor sends to all.
-    signal.set_wakeup_fd(-1)  # A forked copy of an asyncio program would write to that program's own.
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    try:
-        if initializer is not None:
-            initializer(*initargs)
-        LogServer(listening, lifeline, backlog).serve_forever()
-    finally:
-        if directory is not None:
-            shutil.rmtree(directory, ignore_errors=True)
-
-
-class LogServer(managers.Server):
-    """The manager process's part of `LogManager`: lets in who has the key.
-
-    Of the standard server it takes the handshake and the way of a request; it isn't polled, and holds no objects but
-    the queue.
-    """
-
-    public = ["attach"]  # noqa: RUF012  # As the base class has it.
-
-    def __init__(self, listening: socket.socket, lifeline: socket.socket, backlog: int) -> None:
-        # Not the base class's constructor: that binds a socket of its own.
-        self.authkey = process.current_process().authkey
-        self._address: Address = listening.getsockname()
-        self._exchange = Exchange(listening, lifeline, backlog, self._greet)
-
-    def serve_forever(self) -> None:
-        """Serves until the parent is gone or has had enough."""
-        self._exchange.run()
-
-    def _greet(self, connected: socket.socket) -> None:
-        # In a thread: a peer that says nothing must not hold up the others.
-        established = connection.Connection(connected.detach())
-        threading.Thread(target=self.handle_request, args=(established,), daemon=True).start()
-
-    def attach(self, established: connection.Connection, role: str) -> None:
-        """Makes a connection part of the queue. Called by `LogQueue`, through the manager's protocol.
-
-        Args:
-            established: The connection on which the request came.
-            role: "put" or "get".
-        """
-        self._exchange.attach(take_over(established, self._address), role)

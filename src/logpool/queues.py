@@ -38,8 +38,14 @@ from logpool.frames import Frame, decode, encode, split
 Address = str | tuple[str, int]
 """A path (AF_UNIX), or host and port (AF_INET), as `multiprocessing.connection` has it."""
 
-UNIX = getattr(socket, "AF_UNIX", None)
+UNIX: Any = getattr(socket, "AF_UNIX", None)
 """The family of sockets that this system may not have."""
+
+ATTACHED = b"attached"
+"""What the manager says to a process when it knows which role that has."""
+
+LONGEST_ROLE = 8
+"""Bytes."""
 
 # What a process that gets may say to the manager. Each ASK is answered by exactly one block.
 ASK = b"g"  # A block, please, as soon as there is one.
@@ -86,7 +92,8 @@ class LogQueue(forks.ForkAware):
         """
         self.address = address
         self._ordered = ordered
-        self._acknowledged = not isinstance(address, str)
+        self._family: int = UNIX if isinstance(address, str) else socket.AF_INET
+        self._acknowledged = self._family == socket.AF_INET
         self._begin()
         forks.register(self)
 
@@ -311,24 +318,22 @@ class LogQueue(forks.ForkAware):
         put into it from then on is put before anything that comes later.
         """
         with connection.Client(self.address, authkey=process.current_process().authkey) as client:
-            client.send((None, "attach", (role,), {}))
-            kind, result = client.recv()
-            if kind != "#RETURN":
-                raise ConnectionRefusedError(f"the log manager refused a connection: {result}")
-            return take_over(client, self.address)
+            client.send_bytes(role.encode())
+            if client.recv_bytes() != ATTACHED:
+                raise ConnectionRefusedError("whoever listens there is no log manager")
+            return take_over(client, self._family)
 
 
-def take_over(established: connection.Connection, address: Address) -> socket.socket:
+def take_over(established: connection.Connection, family: int) -> socket.socket:
     """Makes a plain socket of an authenticated connection, which the caller may then close.
 
     Args:
         established: A connection made by `multiprocessing.connection`.
-        address: Of the listening end: it tells the socket's family.
+        family: The socket's.
 
     Returns:
         A socket of its own descriptor, tuned for frames.
     """
-    family = UNIX if isinstance(address, str) and UNIX is not None else socket.AF_INET
     plain = socket.fromfd(established.fileno(), family, socket.SOCK_STREAM)
     # Each is a wish: the connection works without.
     with contextlib.suppress(OSError):

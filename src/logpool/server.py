@@ -1,0 +1,88 @@
+"""The manager process: lets in who has the key, and moves frames until its parent is gone.
+
+    main thread                              a thread for each new connection
+    Exchange.run (exchange.py) ── greet ───▶ shakes hands, by `multiprocessing.connection`'s challenges
+                               ◀── attach ── the connection's role
+
+The standard library's `multiprocessing.managers.Server` does the same for objects of any kind. This one isn't built on
+it: that one wakes up each second, unpickles what it is sent, and takes 10 ms to be imported, which each pool would wait
+for. Nothing is unpickled here.
+
+Knows nothing of logging. Everything in this module runs in the manager process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from multiprocessing import AuthenticationError, connection, process
+from typing import Any
+
+from logpool.exchange import Exchange
+from logpool.queues import ATTACHED, LONGEST_ROLE, take_over
+
+
+def serve(
+    listening: socket.socket,
+    lifeline: socket.socket,
+    directory: str | None,
+    backlog: int,
+    initializer: Callable[..., object] | None,
+    initargs: Iterable[Any],
+) -> None:
+    """Serves until the parent is gone or has had enough. What the manager process does.
+
+    Args:
+        listening: The socket on which processes connect.
+        lifeline: Its other end is closed when this process is to leave.
+        directory: To be removed in the end.
+        backlog: Bytes that are held before processes that put wait.
+        initializer: Called first.
+        initargs: Its arguments.
+    """
+    # It lives as long as its parent, which may have reasons to survive what a terminal or a supervisor sends to all.
+    signal.set_wakeup_fd(-1)  # A forked copy of an asyncio program would write to that program's own.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    try:
+        if initializer is not None:
+            initializer(*initargs)
+        server = Server(listening, lifeline, backlog)
+        server.run()
+    finally:
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+    # Nothing is left to be done, and somebody waits: a spawned process would take its interpreter apart.
+    os._exit(0)
+
+
+class Server:
+    """Shakes hands with those who connect, and attaches them to an exchange."""
+
+    def __init__(self, listening: socket.socket, lifeline: socket.socket, backlog: int) -> None:
+        self._key = process.current_process().authkey
+        self._exchange = Exchange(listening, lifeline, backlog, self._greet)
+        self.run = self._exchange.run
+
+    def _greet(self, connected: socket.socket) -> None:
+        # In a thread: a peer that says nothing must not hold up the others.
+        threading.Thread(target=self._shake_hands, args=(connected,), daemon=True).start()
+
+    def _shake_hands(self, connected: socket.socket) -> None:
+        # Who has no key is dropped, and who has died meanwhile: they are told all there is by the end of file.
+        with (
+            contextlib.suppress(OSError, EOFError, ValueError, AuthenticationError),
+            connection.Connection(connected.detach()) as established,
+        ):
+            # Not private by name, but not documented either: the other side of what `connection.Client` does.
+            connection.deliver_challenge(established, self._key)
+            connection.answer_challenge(established, self._key)
+            role = established.recv_bytes(LONGEST_ROLE).decode()
+            self._exchange.attach(take_over(established, connected.family), role)
+            established.send_bytes(ATTACHED)
