@@ -17,8 +17,8 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from logpool.frames import HEADER, LENGTH, Assembler
-from logpool.queues import ACKNOWLEDGEMENT, ASK, BLOCK_HEADER, LARGE, NOW, PUT, UNIX
+from logpool.frames import HEADER, LARGE, LENGTH, Assembler
+from logpool.queues import ACKNOWLEDGEMENT, ASK, BLOCK_HEADER, NOW, PUT, UNIX
 
 PATIENCE = 0.01
 """Seconds for which nobody may ask before the exchange reads ahead. Long enough for a reader to handle what it was
@@ -319,7 +319,7 @@ class Exchange:
         reader.answers += 1
         header = BLOCK_HEADER.pack(size)
         try:
-            if size <= LARGE:
+            if size < LARGE:
                 reader.socket.sendall(header + b"".join(parts))
             else:
                 reader.socket.sendall(header)

@@ -21,8 +21,11 @@ MAX_BODY = 256 * 2**20
 """Most bytes that one item may take: 256 MiB. The receiver holds a frame in memory whole, so a limit there must be."""
 
 
-Frame = tuple[bytes, bool]
+Frame = tuple[bytes | memoryview, bool]
 """The body of a frame that came out of the queue, and whether it is a pickle. A plain tuple, because there are many."""
+
+LARGE = 2**16
+"""Bytes from which on it costs less to avoid a copy of a body than to make it."""
 
 
 def encode(item: object) -> tuple[bytes, bytes]:
@@ -63,7 +66,7 @@ def decode(frame: Frame) -> Any:
         Exception: What unpickling raises, for an item whose class this process can't import, for example.
     """
     body, pickled = frame
-    return pickle.loads(body) if pickled else body
+    return pickle.loads(body) if pickled else bytes(body)
 
 
 def split(block: bytes) -> Iterator[Frame]:
@@ -80,12 +83,9 @@ def split(block: bytes) -> Iterator[Frame]:
     while start < end:
         header = unpack_from(block, start)[0]
         start += 4
-        if header < PICKLED:
-            stop = start + header
-            yield block[start:stop], False
-        else:
-            stop = start + (header & LENGTH)
-            yield block[start:stop], True
+        length = header & LENGTH
+        stop = start + length
+        yield block[start:stop] if length < LARGE else memoryview(block)[start:stop], header != length
         start = stop
 
 

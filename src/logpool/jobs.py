@@ -69,8 +69,8 @@ def name_of(function: Callable[..., object]) -> str:
     while isinstance(function, functools.partial):
         # Executor.map submits a partial of this function of the pool's with the user's as its argument.
         function = function.args[0] if function.func is process._process_chunk else function.func
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"
+    named = function if isinstance(getattr(function, "__qualname__", None), str) else type(function)
+    return f"{named.__module__}.{named.__qualname__}" if named.__module__ else named.__qualname__
 
 
 class CallQueue(process._SafeQueue):
@@ -115,7 +115,11 @@ class CallQueue(process._SafeQueue):
             self._recv_bytes = self._receive
         item: Any = super().get(block, timeout)
         if item is not None:
-            number, name = item.work_id + 1, name_of(item.fn)
+            number = item.work_id + 1
+            try:
+                name = name_of(item.fn)
+            except Exception as error:  # Callables can be strange. None is a reason to lose a worker.
+                name = f"(its name raised {type(error).__name__})"
             _job = number, name
             if _crash_file is not None:
                 _crash_file.write_job(number, name)

@@ -33,7 +33,7 @@ from multiprocessing import connection, process
 from typing import Any
 
 from logpool import forks
-from logpool.frames import Frame, decode, encode, split
+from logpool.frames import LARGE, Frame, decode, encode, split
 
 Address = str | tuple[str, int]
 """A path (AF_UNIX), or host and port (AF_INET), as `multiprocessing.connection` has it."""
@@ -55,9 +55,6 @@ PUT = b"p"  # A frame follows.
 ACKNOWLEDGEMENT = b"a"  # Of one frame that was put over AF_INET.
 
 BLOCK_HEADER = struct.Struct("!Q")  # The block's length in bytes.
-
-LARGE = 2**16
-"""Bytes from which on a second system call costs less than a copy of the body behind the header."""
 
 # Room for one socket to the manager in the kernel: what a worker can log while nobody reads. The kernel's own limit
 # (net.core.wmem_max on Linux) caps it.
@@ -174,7 +171,7 @@ class LogQueue(forks.ForkAware):
                 self._writing = True
                 if self._writer is None:
                     self._writer = self._connect("put")
-                if len(body) <= LARGE:
+                if len(body) < LARGE:
                     self._writer.sendall(header + body)
                 else:
                     self._writer.sendall(header)

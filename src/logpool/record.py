@@ -279,7 +279,7 @@ class Event(dict[Any, Any]):
         return self.text
 
 
-def rebuild(flat: bytes) -> LogRecord:
+def rebuild(flat: bytes | memoryview) -> LogRecord:
     """Makes a record of bytes. Runs in the parent.
 
     Args:

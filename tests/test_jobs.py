@@ -1,0 +1,158 @@
+"""Which job a record belongs to, and which future."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing.context import BaseContext
+
+import pytest
+
+import jobs
+from conftest import Records
+from logpool import LoggingProcessPoolExecutor
+from logpool.jobs import name_of
+
+
+def jobs_of(records: Records) -> list[tuple[str, object, object]]:
+    return [
+        (record.getMessage(), record.__dict__["jobId"], record.__dict__["jobName"])
+        for record in records.records
+        if record.name.startswith("app")
+    ]
+
+
+def test_a_record_carries_the_number_and_name_of_its_job(context: BaseContext, records: Records) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        futures = [executor.submit(jobs.log, "%d", number) for number in range(3)]
+        assert [future.job_id for future in futures] == [1, 2, 3]  # type: ignore[attr-defined]
+    assert jobs_of(records) == [("0", 1, "jobs.log"), ("1", 2, "jobs.log"), ("2", 3, "jobs.log")]
+
+
+def test_a_mapped_functions_record_carries_its_name(context: BaseContext, records: Records) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        list(executor.map(jobs.log, ["one", "two", "three"], chunksize=2))
+    assert jobs_of(records) == [("one", 1, "jobs.log"), ("two", 1, "jobs.log"), ("three", 2, "jobs.log")]
+
+
+def test_a_record_of_the_initializer_has_no_job(context: BaseContext, records: Records) -> None:
+    with LoggingProcessPoolExecutor(1, context, jobs.initialize, (1,)) as executor:
+        executor.submit(jobs.log, "job").result()
+    assert jobs_of(records) == [("initializer got 1", None, None), ("job", 1, "jobs.log")]
+
+
+def test_a_rare_records_job_is_carried_too(context: BaseContext, records: Records) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(log_rarely).result()
+    assert jobs_of(records) == [("rare", 1, "test_jobs.log_rarely")]
+
+
+def log_rarely() -> None:
+    logging.getLogger("app").info("rare", extra={"more": [1]}, stack_info=True)
+
+
+def test_records_of_threads_that_a_job_started_carry_it_also_after_its_end(
+    context: BaseContext, records: Records
+) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(start_a_thread).result()
+        executor.submit(let_the_thread_go_on).result()
+    assert jobs_of(records) == [
+        ("in time", 1, "test_jobs.start_a_thread"),
+        ("job 2", 2, "test_jobs.let_the_thread_go_on"),
+        ("late", 1, "test_jobs.start_a_thread"),
+    ]
+
+
+_goes_on = threading.Event()
+_threads: list[threading.Thread] = []
+
+
+def start_a_thread() -> None:
+    logged = threading.Event()
+
+    def work() -> None:
+        jobs.log("in time")
+        logged.set()
+        _goes_on.wait()
+        jobs.log("late")
+
+    _threads.append(threading.Thread(target=work))
+    _threads[0].start()
+    logged.wait()
+
+
+def let_the_thread_go_on() -> None:
+    jobs.log("job 2")
+    _goes_on.set()
+    _threads[0].join()
+
+
+def test_numbers_are_those_of_submit_when_threads_submit_at_once(records: Records) -> None:
+    with LoggingProcessPoolExecutor(2) as executor, ThreadPoolExecutor(8) as threads:
+        futures = list(threads.map(lambda number: (number, executor.submit(jobs.log, "%d", number)), range(200)))
+    numbers = {str(number): future.job_id for number, future in futures}  # type: ignore[attr-defined]
+    assert sorted(numbers.values()) == list(range(1, 201))
+    assert {message: job for message, job, _ in jobs_of(records)} == numbers
+
+
+def test_a_format_with_defaults_takes_records_with_and_without_a_job(
+    records: Records, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records.setFormatter(logging.Formatter("%(jobId)s %(jobName)s %(message)s", defaults={"jobId": "-", "jobName": ""}))
+    jobs.log("own")
+    with LoggingProcessPoolExecutor(1) as executor:
+        executor.submit(jobs.log, "job's")
+    assert [records.format(record) for record in records.records] == ["-  own", "1 jobs.log job's"]
+
+
+def test_errors_of_jobs_are_as_the_stock_class_has_them(context: BaseContext) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        error = executor.submit(jobs.square, "text").exception()
+        assert isinstance(error, TypeError)
+        assert "logpool" not in str(error.__cause__)
+        with pytest.raises((AttributeError, TypeError), match=r"pickle|local object"):
+            executor.submit(lambda: None).result()
+
+
+class Strange:
+    def __getattr__(self, name: str) -> object:
+        raise ValueError(name)
+
+    def __call__(self) -> None:
+        jobs.log("strange")
+
+    def __reduce__(self) -> tuple[type[Strange], tuple[()]]:
+        return Strange, ()
+
+
+def test_a_callable_that_has_no_name_is_run_all_the_same(context: BaseContext, records: Records) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(Strange()).result()
+    assert jobs_of(records) == [("strange", 1, "(its name raised ValueError)")]
+
+
+class Callable_:
+    def __call__(self) -> None:
+        """Does nothing."""
+
+    def method(self) -> None:
+        """Does nothing."""
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (jobs.log, "jobs.log"),
+        (partial(partial(jobs.log, "x"), name="y"), "jobs.log"),
+        (Callable_(), "test_jobs.Callable_"),
+        (Callable_().method, "test_jobs.Callable_.method"),
+        (len, "builtins.len"),
+        ("text".upper, "str.upper"),
+        (dict, "builtins.dict"),
+    ],
+)
+def test_any_callable_has_a_name(function: object, name: str) -> None:
+    assert name_of(function) == name  # type: ignore[arg-type]
