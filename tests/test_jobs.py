@@ -134,7 +134,7 @@ def test_a_callable_that_has_no_name_is_run_all_the_same(context: BaseContext, r
     assert jobs_of(records) == [("strange", 1, "(its name raised ValueError)")]
 
 
-class Callable_:
+class Nameless:
     def __call__(self) -> None:
         """Does nothing."""
 
@@ -147,8 +147,8 @@ class Callable_:
     [
         (jobs.log, "jobs.log"),
         (partial(partial(jobs.log, "x"), name="y"), "jobs.log"),
-        (Callable_(), "test_jobs.Callable_"),
-        (Callable_().method, "test_jobs.Callable_.method"),
+        (Nameless(), "test_jobs.Nameless"),
+        (Nameless().method, "test_jobs.Nameless.method"),
         (len, "builtins.len"),
         ("text".upper, "str.upper"),
         (dict, "builtins.dict"),

@@ -21,7 +21,7 @@ from multiprocessing.context import BaseContext
 from typing import Any, ParamSpec, TypeVar
 
 from logpool.crash import DeathWatch, PoolThread
-from logpool.jobs import CallQueue
+from logpool.jobs import CallQueue, ResultQueue
 from logpool.listener import RelayListener
 from logpool.queues import LogQueue
 from logpool.relay import DEFAULT_BACKLOG, LogRelay
@@ -87,6 +87,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
                 max_tasks_per_child=max_tasks_per_child,
             )
             CallQueue.adopt(self._call_queue)  # type: ignore[attr-defined]
+            ResultQueue.adopt(self._result_queue)
         except BaseException:
             self._relay.close()
             raise

@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import process
-from multiprocessing import connection
+from multiprocessing import connection, queues
 from typing import Any
 
 from logpool.crash import CrashFile
@@ -133,3 +133,37 @@ class CallQueue(process._SafeQueue):
             raise SystemExit(0)
         data: bytes = self._reader.recv_bytes()
         return data
+
+
+class ResultQueue(queues.SimpleQueue):  # type: ignore[type-arg]
+    """The pool's result queue, on which no worker waits for a parent that is gone.
+
+    A result that is larger than the pipe waits until somebody reads. The workers themselves hold copies of the reading
+    end, so that a worker whose parent was killed would wait for ever. Built on the private `_reader`.
+    """
+
+    _reader: connection.Connection
+
+    @classmethod
+    def adopt(cls, result_queue: Any) -> None:
+        """Makes a pool's result queue one of this class. Runs in the parent, before the first worker is started.
+
+        Args:
+            result_queue: As the pool has made it.
+        """
+        result_queue.__class__ = cls
+
+    def put(self, obj: object) -> None:
+        """Hands a result to the parent. Only workers call this.
+
+        Args:
+            obj: As the pool has it.
+
+        Raises:
+            SystemExit: The parent is gone.
+        """
+        self._reader.close()
+        try:
+            super().put(obj)
+        except BrokenPipeError:
+            raise SystemExit(0) from None
