@@ -179,10 +179,10 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         super()._start_executor_manager_thread()
         if self._keeper is None:
             pool_thread: Any = self._executor_manager_thread  # Typeshed has another type for it.
-            PoolThread.adopt(pool_thread, self._death_watch)
             self._keeper = threading.Thread(
                 target=_keep, args=(pool_thread, self._relay), name="logpool-keeper", daemon=False
             )
+            PoolThread.adopt(pool_thread, self._death_watch, self._keeper)
             try:
                 self._relay.listen()
                 self._keeper.start()
@@ -197,5 +197,5 @@ def _keep(pool_thread: threading.Thread, relay: LogRelay) -> None:
 
     It isn't a daemon, so an interpreter that exits waits for it.
     """
-    pool_thread.join()
+    threading.Thread.join(pool_thread)  # Not its own method, which waits for this thread as well.
     relay.close()
