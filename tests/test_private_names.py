@@ -95,3 +95,9 @@ def test_workers_are_spawned_by_a_method_that_can_be_extended_and_the_thread_can
     assert "self._spawn_process()" in inspect.getsource(ProcessPoolExecutor)
     with ProcessPoolExecutor(1) as executor:
         assert callable(executor._executor_manager_thread_wakeup.wakeup)
+
+
+def test_the_pools_thread_is_woken_by_an_object_with_two_methods() -> None:
+    with ProcessPoolExecutor(1) as executor:
+        assert type(executor._executor_manager_thread_wakeup) is process._ThreadWakeup
+    assert {"wakeup", "close", "clear"} <= set(vars(process._ThreadWakeup))

@@ -14,9 +14,7 @@ import logging
 import os
 import re
 import signal
-import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import process as pool
 from multiprocessing import connection, util
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -223,48 +221,3 @@ def _read(directory: str | None, pid: int | None) -> tuple[int | None, str | Non
     _remove(path)
     number, _, name = line.decode(errors="replace").partition(" ")
     return (int(number), name, stack) if number.isdigit() else (None, None, stack)
-
-
-class PoolThread(pool._ExecutorManagerThread):
-    """The pool's own thread, which says why a worker died before it fails the futures.
-
-    Private to CPython, like its `terminate_broken`, `processes` and `pending_work_items`: nothing public tells that a
-    worker has died, or which, before the pool has ended them all.
-    """
-
-    watch: DeathWatch
-    keeper: threading.Thread
-
-    @classmethod
-    def adopt(cls, thread: Any, watch: DeathWatch, keeper: threading.Thread) -> None:
-        """Makes a pool's thread one of this class.
-
-        Args:
-            thread: As the pool has started it.
-            watch: What it is to tell.
-            keeper: Ends after it.
-        """
-        thread.watch = watch
-        thread.keeper = keeper
-        thread.__class__ = cls
-
-    def terminate_broken(self, cause: Any) -> None:
-        """Called by the thread when a worker has died.
-
-        Args:
-            cause: As the pool has it.
-        """
-        try:
-            self.watch.report(list(self.processes.values()), {work_id + 1 for work_id in self.pending_work_items})
-        finally:
-            super().terminate_broken(cause)
-
-    def join(self, timeout: float | None = None) -> None:
-        """Waits for the pool's end, and for what comes after it: whoever waits for the pool means both.
-
-        Args:
-            timeout: Seconds to wait at most, for each; None: as long as it takes.
-        """
-        super().join(timeout)
-        if self.keeper.ident is not None and not self.is_alive():
-            self.keeper.join(timeout)

@@ -20,9 +20,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 from typing import Any, ParamSpec, TypeVar
 
-from logpool.crash import DeathWatch, PoolThread
+from logpool.crash import DeathWatch
 from logpool.jobs import CallQueue, ResultQueue
 from logpool.listener import RelayListener
+from logpool.pool import PoolThread, Wakeup
 from logpool.queues import LogQueue
 from logpool.relay import DEFAULT_BACKLOG, LogRelay
 from logpool.worker import initialize
@@ -88,6 +89,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             )
             CallQueue.adopt(self._call_queue)  # type: ignore[attr-defined]
             ResultQueue.adopt(self._result_queue)
+            Wakeup.adopt(self._executor_manager_thread_wakeup)
         except BaseException:
             self._relay.close()
             raise

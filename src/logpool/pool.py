@@ -1,0 +1,88 @@
+"""Parts of the standard library's pool that ours needs to be different. Everything here runs in the parent.
+
+Nothing public serves for these. Each class takes the place of the one it extends by `adopt`, on the object that the
+pool has made. What workers do with the pool's queues is in jobs.py.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import process
+from typing import Any
+
+from logpool.crash import DeathWatch
+
+
+class Wakeup(process._ThreadWakeup):
+    """What wakes the pool's thread up, also while that is just closing it.
+
+    An interpreter that exits wakes all pools up, without the lock that else protects this. If a pool is ending by
+    itself at that moment, the interpreter prints a traceback: "Bad file descriptor". Python 3.14 has this lock.
+    """
+
+    guard: threading.Lock
+
+    @classmethod
+    def adopt(cls, wakeup: Any) -> None:
+        """Makes a pool's wakeup one of this class. Runs before the pool has a thread.
+
+        Args:
+            wakeup: As the pool has made it.
+        """
+        wakeup.guard = threading.Lock()
+        wakeup.__class__ = cls
+
+    def wakeup(self) -> None:
+        """Wakes the pool's thread up, if it hasn't ended."""
+        with self.guard:
+            super().wakeup()
+
+    def close(self) -> None:
+        """Called by the pool's thread when it ends."""
+        with self.guard:
+            super().close()
+
+
+class PoolThread(process._ExecutorManagerThread):
+    """The pool's own thread, which says why a worker died before it fails the futures.
+
+    Private to CPython, like its `terminate_broken`, `processes` and `pending_work_items`: nothing public tells that a
+    worker has died, or which, before the pool has ended them all.
+    """
+
+    watch: DeathWatch
+    keeper: threading.Thread
+
+    @classmethod
+    def adopt(cls, thread: Any, watch: DeathWatch, keeper: threading.Thread) -> None:
+        """Makes a pool's thread one of this class.
+
+        Args:
+            thread: As the pool has started it.
+            watch: What it is to tell.
+            keeper: Ends after it.
+        """
+        thread.watch = watch
+        thread.keeper = keeper
+        thread.__class__ = cls
+
+    def terminate_broken(self, cause: Any) -> None:
+        """Called by the thread when a worker has died.
+
+        Args:
+            cause: As the pool has it.
+        """
+        try:
+            self.watch.report(list(self.processes.values()), {work_id + 1 for work_id in self.pending_work_items})
+        finally:
+            super().terminate_broken(cause)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits for the pool's end, and for what comes after it: whoever waits for the pool means both.
+
+        Args:
+            timeout: Seconds to wait at most, for each; None: as long as it takes.
+        """
+        super().join(timeout)
+        if self.keeper.ident is not None and not self.is_alive():
+            self.keeper.join(timeout)
