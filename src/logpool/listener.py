@@ -88,12 +88,13 @@ class RelayListener(QueueListener, forks.ForkAware):
             # held up.
             thread = threading.Thread(target=self.run, name="logpool-listener", daemon=True)
             self._ended = False
+            self._running = thread  # Before it runs: its first record's handler may ask whether it is in this thread.
             try:
                 thread.start()
             except RuntimeError:
+                self._running = None
                 self._threadless = True
                 raise
-            self._running = thread
             # The standard library's own listener, say, put to work on the same queue.
             self.queue.before_get = self.stop
 
