@@ -107,6 +107,7 @@ class RelayListener(QueueListener, forks.ForkAware):
             self.enqueue_sentinel()
             return
         with self._lock:
+            self.queue.before_get = None
             if self._running is not None:
                 self.enqueue_sentinel()
                 self._running.join()
