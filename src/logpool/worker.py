@@ -64,9 +64,9 @@ class Snapshot:
         here = named_loggers()
         for name, (level, disabled) in self.loggers.items():
             if name in here or level != logging.NOTSET or disabled:
-                logger = logging.getLogger(name)
-                logger.setLevel(level)
-                logger.disabled = disabled
+                named = logging.getLogger(name)
+                named.setLevel(level)
+                named.disabled = disabled
         logging.getLogger().setLevel(self.root_level)
         logging.disable(self.disabled_level)
         logging.captureWarnings(self.captures_warnings)
@@ -77,6 +77,10 @@ class Snapshot:
                 logging.setLogRecordFactory(pickle.loads(self.record_factory))
             except Exception:
                 logger.warning("The parent's log record factory can't be loaded in this worker.", exc_info=True)
+
+
+def _source_of(function: object) -> str | None:
+    return getattr(getattr(function, "__code__", None), "co_filename", None)
 
 
 def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
@@ -140,7 +144,7 @@ class Installation:
             self._snapshot.apply()
         if self._level is not None:
             root.setLevel(self._level)
-        if logging.Logger.callHandlers.__code__.co_filename != logging.__file__:
+        if _source_of(logging.Logger.callHandlers) != _source_of(logging.getLogger):
             # An error tracker, say, has put its own in place, to see each record. It sees them in the parent.
             logging.Logger.callHandlers = _call_handlers  # type: ignore[assignment, method-assign]
         root.addHandler(RelayHandler(self.queue, job_of))
