@@ -37,7 +37,7 @@ def section(results: dict[str, Any]) -> str:
         "![Records per second by number of workers](benchmarks/workers.svg)",
         "",
         f"Medians; {caption(results['machine'])}.",
-        "How it was measured: [benchmarks](benchmarks/README.md). All figures: [results.json](benchmarks/results.json).",
+        "How it was measured: [benchmarks](benchmarks/README.md). All figures: [JSON](benchmarks/results.json).",
     ]
     return "\n".join(lines)
 
