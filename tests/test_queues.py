@@ -312,6 +312,42 @@ def test_who_has_no_key_is_refused_and_holds_up_nobody(log_queue: LogQueue, said
         stranger.close()
 
 
+def test_a_manager_without_descriptors_goes_on_when_there_are_some_again() -> None:
+    context = multiprocessing.get_context("fork")
+    parent, end = context.Pipe()
+    process = child(context, fill_a_manager, end)
+    assert parent.poll(40)
+    assert parent.recv() == "heard"
+    process.join()
+    parent.close()
+    end.close()
+
+
+def fill_a_manager(end: Any) -> None:
+    import resource
+
+    manager = LogManager(MEBIBYTE)
+    used = len(os.listdir("/proc/self/fd"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 25, hard))  # The manager's as well, when it starts.
+    manager.start()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    strangers = [connect_plainly(manager.queue.address) for _ in range(60)]
+    accepted = 0
+    for stranger in strangers:
+        stranger.settimeout(1)  # There is no sign of not being accepted but that nothing comes.
+        try:
+            accepted += len(stranger.recv(1))
+        except TimeoutError:
+            break
+    assert 0 < accepted < 25
+    for stranger in strangers:
+        stranger.close()
+    manager.queue.put("heard")
+    end.send(manager.queue.get())
+    manager.shutdown()
+
+
 def test_the_wrong_key_is_refused(log_queue: LogQueue) -> None:
     with pytest.raises((multiprocessing.AuthenticationError, EOFError, OSError)):
         connection.Client(log_queue.address, authkey=b"wrong")

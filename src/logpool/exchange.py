@@ -91,6 +91,7 @@ class Exchange:
         self._turns: deque[Turn] = deque()
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._attached: deque[Writer | Reader] = deque()  # By other threads, not in the selectors yet.
+        self._full = False  # Whether no descriptor was left for the last one who connected.
         self._wake_up, self._woken = socket.socketpair()
         self._woken.setblocking(False)
         # Two selectors, so that leaving the writers unread for a while costs no system call for each of them.
@@ -116,6 +117,11 @@ class Exchange:
         else:
             raise ValueError(f"unknown role: {role!r}")
         self._wake_up.send(b"\0")
+
+    def released(self) -> None:
+        """Notes that a connection that wasn't attached has been closed. May be called by any thread."""
+        if self._full:
+            self._wake_up.send(b"\0")
 
     def run(self) -> None:
         """Moves frames until the lifeline ends, and closes all sockets."""
@@ -150,6 +156,7 @@ class Exchange:
             else:
                 self._woken.recv(READ_SIZE)
                 self._take_attached()
+                self._accept_again()
         return True
 
     def _wait(self) -> list[tuple[selectors.SelectorKey, int]]:
@@ -173,6 +180,7 @@ class Exchange:
             return  # It has gone again.
         except OSError:
             # No descriptor is left: whoever wants to connect waits until one is. Watching on would only spin.
+            self._full = True
             for selector in (self._requests, self._everything):
                 selector.unregister(self._listening)
             return
@@ -199,7 +207,11 @@ class Exchange:
             self._requests.unregister(source.socket)
             self._readers.remove(source)
         source.socket.close()
-        if self._listening not in self._requests.get_map():
+        self._accept_again()
+
+    def _accept_again(self) -> None:
+        if self._full:
+            self._full = False
             self._watch(self._listening, self._listening)
 
     # Frames come in.

@@ -86,3 +86,4 @@ class Server:
             role = established.recv_bytes(LONGEST_ROLE).decode()
             self._exchange.attach(take_over(established, connected.family), role)
             established.send_bytes(ATTACHED)
+        self._exchange.released()
