@@ -28,8 +28,8 @@ MOST_STACK = 2**16
 """Bytes that are read of a stack."""
 
 FLUSH_TIMEOUT = 1.0
-"""Seconds for which the report of a death waits for what was logged before it. A slow handler must not keep the futures
-from being told."""
+"""Seconds for which the report of a death waits for what was logged before it, and for the worker's end. Nothing slow
+must keep the futures from being told."""
 
 SIGKILL = getattr(signal, "SIGKILL", None)
 """Windows has no such signal."""
@@ -130,48 +130,54 @@ class DeathWatch:
 
     Attributes:
         expected: Whether the user has ended the workers.
+        directory: Where the workers' files are; None: there are none.
     """
 
-    def __init__(self, directory: str | None, flush: Callable[[float], bool]) -> None:
+    def __init__(self, flush: Callable[[float], bool]) -> None:
         """Begins to watch.
 
         Args:
-            directory: Where the workers' files are; None: there are none.
             flush: Waits some seconds until all is handled that was logged.
         """
         self.expected = False
-        self._directory = directory
+        self.directory: str | None = None
         self._flush = flush
         self._kills = KillCounter()
 
     def report(self, processes: Iterable[BaseProcess], running: set[int]) -> None:
-        """Logs, for each worker that has died by itself, why.
+        """Logs, for each worker that has died by itself, why. Raises nothing: the futures are to be told next.
 
         Args:
             processes: The pool's workers, before the pool ends those that are left.
             running: Numbers of the jobs that have no result.
         """
-        if self.expected:
-            return
+        with contextlib.suppress(Exception):
+            if not self.expected:
+                self._report(processes, running)
+
+    def _report(self, processes: Iterable[BaseProcess], running: set[int]) -> None:
         by_sentinel: dict[Any, BaseProcess] = {process.sentinel: process for process in processes}
         dead = [by_sentinel[sentinel] for sentinel in connection.wait(list(by_sentinel), timeout=0)]
         if dead:
             self._flush(FLUSH_TIMEOUT)  # So that its own last words come first.
         for process in dead:
-            process.join()  # Its end of a pipe is closed: it ends at this moment.
+            # Its end of a pipe is closed, so as a rule it ends at this moment. But it may have closed it itself.
+            process.join(FLUSH_TIMEOUT)
             self._report_one(process, running)
 
     def _report_one(self, process: BaseProcess, running: set[int]) -> None:
         exit_code = process.exitcode
-        assert exit_code is not None
         signal_name = _signal_name(exit_code)
-        job, name, stack = _read(self._directory, process.pid)
+        job, name, stack = _read(self.directory, process.pid)
         if job not in running:  # It had finished that one.
             job = name = None
         hint = ""
         if SIGKILL is not None and exit_code == -SIGKILL and self._kills.has_risen():
             hint = "The kernel has killed a process for want of memory meanwhile; it may have been this one."
-        how = f"was killed by {signal_name}" if signal_name else f"exited with code {exit_code}"
+        if exit_code is None:
+            how = "has closed its connection to the pool, and still runs"
+        else:
+            how = f"was killed by {signal_name}" if signal_name else f"exited with code {exit_code}"
         what = "no job" if job is None else f"job {job} ({name})"
         logger.critical(
             "Worker %s (pid %s) %s, running %s.%s%s",
@@ -194,8 +200,8 @@ class DeathWatch:
         )
 
 
-def _signal_name(exit_code: int) -> str | None:
-    if exit_code >= 0:
+def _signal_name(exit_code: int | None) -> str | None:
+    if exit_code is None or exit_code >= 0:
         return None
     try:
         return signal.Signals(-exit_code).name

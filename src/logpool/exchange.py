@@ -206,6 +206,7 @@ class Exchange:
         else:
             self._requests.unregister(source.socket)
             self._readers.remove(source)
+            source.asks = False
         source.socket.close()
         self._accept_again()
 

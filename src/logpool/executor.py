@@ -26,7 +26,7 @@ from logpool.listener import RelayListener
 from logpool.pool import PoolThread, Wakeup
 from logpool.queues import LogQueue
 from logpool.relay import DEFAULT_BACKLOG, LogRelay
-from logpool.worker import initialize
+from logpool.worker import WorkerStart, initialize
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -74,17 +74,22 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         self._relay = LogRelay(mp_context, handlers=log_handlers, level=log_level, backlog=log_backlog)
         self._keeper: threading.Thread | None = None
         self._submit_lock = threading.Lock()
-        # Before the pool makes its pipes: a forked manager process that had the reading end of the call queue would
-        # keep the queue's feeder thread waiting after all workers have died (CPython's test_crash_big_data).
-        self._relay.start()
-        manager = self._relay.manager
-        self._death_watch = DeathWatch(manager.directory, self._relay.flush)
+        self._relay_lock = threading.Lock()
+        self._has_ended = False
+        self._death_watch = DeathWatch(self._relay.flush)
+        self._worker_start = WorkerStart()
+        if mp_context.get_start_method() == "fork":
+            # Before the pool makes its pipes: a forked manager process that had the reading end of the call queue would
+            # keep the queue's feeder thread waiting after all workers have died (CPython's test_crash_big_data). With
+            # the other methods it is started with the first worker, like anything of the stock class's: a module that
+            # each worker imports may make an executor.
+            self._started_relay()
         try:
             super().__init__(
                 max_workers,
                 mp_context,
                 initialize,
-                (self._relay.installation, manager.lifeline, manager.directory, initializer, initargs),
+                (self._worker_start, initializer, initargs),
                 max_tasks_per_child=max_tasks_per_child,
             )
             CallQueue.adopt(self._call_queue)  # type: ignore[attr-defined]
@@ -96,13 +101,34 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
 
     @property
     def log_queue(self) -> LogQueue:
-        """The queue through which the workers' records come."""
-        return self._relay.queue
+        """The queue through which the workers' records come.
+
+        Raises:
+            RuntimeError: The executor was shut down before it had a queue.
+        """
+        return self._started_relay().queue
 
     @property
     def log_listener(self) -> RelayListener:
-        """The `logging.handlers.QueueListener` that hands the records to this process's logging."""
-        return self._relay.listener
+        """The `logging.handlers.QueueListener` that hands the records to this process's logging.
+
+        Raises:
+            RuntimeError: The executor was shut down before it had a listener.
+        """
+        return self._started_relay().listener
+
+    def _started_relay(self) -> LogRelay:
+        with self._relay_lock:
+            if not self._relay.is_started:
+                if self._has_ended:
+                    raise RuntimeError("cannot start a log relay after shutdown")
+                self._relay.start()
+                manager = self._relay.manager
+                self._death_watch.directory = manager.directory
+                self._worker_start.installation = self._relay.installation
+                self._worker_start.lifeline = manager.lifeline
+                self._worker_start.directory = manager.directory
+        return self._relay
 
     def flush_logs(self, timeout: float | None = None) -> bool:
         """Waits until all that workers logged before the call has been handled.
@@ -116,7 +142,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         Raises:
             RuntimeError: Called by a handler that handles a worker's record, which can't wait for itself.
         """
-        return self._relay.flush(timeout)
+        return not self._relay.is_started or self._relay.flush(timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the pool, as `ProcessPoolExecutor.shutdown` does.
@@ -126,13 +152,15 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
                 them has ended. A handler that handles a worker's record can't wait for itself: it never waits.
             cancel_futures: As for `ProcessPoolExecutor`.
         """
-        wait = wait and not self._relay.listener.is_current_thread()
+        self._has_ended = True
+        if self._relay.is_started and self._relay.listener.is_current_thread():
+            wait = False
         super().shutdown(wait, cancel_futures=cancel_futures)
         if self._keeper is None:  # It never had a job.
             self._relay.close()
         elif wait:
             if self._keeper.ident is None:  # There was no thread to be had.
-                self._keeper.run()
+                self._relay.close()
             else:
                 self._keeper.join()
 
@@ -168,7 +196,9 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
     def _spawn_process(self) -> None:
         # A private method of the base class. Its thread watches the workers that it knew when it began to wait, and
         # `submit` wakes it before it starts another. If that one dies before anything else happens, nobody ever
-        # notices, and its job's future waits for ever. So the thread is woken once more.
+        # notices, and its job's future waits for ever. So the thread is woken once more. The relay is to be there
+        # before the worker.
+        self._started_relay()
         super()._spawn_process()  # type: ignore[misc]  # Typeshed doesn't know it.
         wakeup = self._executor_manager_thread_wakeup
         if self._executor_manager_thread is not None and wakeup is not None:

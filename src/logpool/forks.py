@@ -28,8 +28,11 @@ class ForkAware:
 
 _registered: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 
-_asked = threading.local()
-"""As `owners`: those whose `before_fork` this thread has called. Others may register meanwhile, or be collected."""
+_lock = threading.Lock()
+"""Held while a process forks, and while an object registers."""
+
+_asked: list[ForkAware] = []
+"""Those whose `before_fork` was called. They could be collected meanwhile."""
 
 
 def register(owner: ForkAware) -> None:
@@ -38,23 +41,29 @@ def register(owner: ForkAware) -> None:
     Args:
         owner: Held weakly.
     """
-    _registered.add(owner)
+    with _lock:
+        _registered.add(owner)
 
 
 def _before_fork() -> None:
-    _asked.owners = list(_registered)
-    for owner in _asked.owners:
+    _lock.acquire()
+    _asked[:] = _registered
+    for owner in _asked:
         owner.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for owner in _asked.__dict__.pop("owners", ()):
+    for owner in _asked:
         owner.after_fork_in_parent()
+    _asked.clear()
+    _lock.release()
 
 
 def _after_fork_in_child() -> None:
-    for owner in _asked.__dict__.pop("owners", ()):
+    for owner in _asked:
         owner.after_fork_in_child()
+    _asked.clear()
+    _lock.release()
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork.

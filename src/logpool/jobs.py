@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import process
 from multiprocessing import connection, queues
-from typing import Any
+from typing import Any, Protocol
 
 from logpool.crash import CrashFile
 from logpool.record import Job
@@ -31,16 +31,26 @@ _job_of_thread = threading.local()
 
 _lifeline: socket.socket | None = None
 _crash_file: CrashFile | None = None
+_new_handlers: Callable[[], NewHandlers] | None = None
 
 
-def start(lifeline: socket.socket, crash_file: CrashFile | None) -> None:
+class NewHandlers(Protocol):
+    """Made before a job is loaded."""
+
+    def take_away(self) -> None:
+        """Called when it has been loaded."""
+
+
+def start(lifeline: socket.socket, crash_file: CrashFile | None, new_handlers: Callable[[], NewHandlers]) -> None:
     """Prepares a worker.
 
     Args:
         lifeline: Ends when the parent is gone.
         crash_file: Where to write down what the worker runs.
+        new_handlers: Called before each job is loaded.
     """
-    global _main_thread, _lifeline, _crash_file
+    global _main_thread, _lifeline, _crash_file, _new_handlers
+    _new_handlers = new_handlers
     _main_thread = threading.get_ident()
     _lifeline = lifeline
     _crash_file = crash_file
@@ -113,7 +123,10 @@ class CallQueue(process._SafeQueue):
             self._poller.register(self._reader.fileno(), select.POLLIN)
             self._poller.register(_lifeline.fileno(), select.POLLIN)
             self._recv_bytes = self._receive
+        new_handlers = None if _new_handlers is None else _new_handlers()
         item: Any = super().get(block, timeout)
+        if new_handlers is not None:
+            new_handlers.take_away()
         if item is not None:
             number = item.work_id + 1
             try:

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from logging import Handler, LogRecord
 from logging.handlers import QueueListener
 
@@ -67,6 +67,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         self._lock = threading.Lock()  # Start and stop.
         self._running: threading.Thread | None = None
         self._threadless = False  # Whether a thread was wanted and couldn't be had.
+        self._then: Callable[[], object] | None = None  # What comes after the thread's last record.
         self._ended = False  # Whether the thread has handled its last record.
         self._manager_is_gone = False
         self._flushes: dict[int, Flush] = {}
@@ -98,12 +99,16 @@ class RelayListener(QueueListener, forks.ForkAware):
             # The standard library's own listener, say, put to work on the same queue.
             self.queue.before_get = self.stop
 
-    def stop(self) -> None:
+    def stop(self, then: Callable[[], object] | None = None) -> None:
         """Has all records handled that were put before, and ends the thread.
 
         Called by a handler, in the thread itself, it doesn't wait for that.
+
+        Args:
+            then: Called when that has happened.
         """
         if self.is_current_thread():
+            self._then = then
             self.enqueue_sentinel()
             return
         with self._lock:
@@ -116,6 +121,8 @@ class RelayListener(QueueListener, forks.ForkAware):
                 self.enqueue_sentinel()
                 self.run()
                 self._threadless = False
+        if then is not None:
+            then()
 
     def enqueue_sentinel(self) -> None:
         """Puts what ends the thread behind all records that were put before."""
@@ -142,7 +149,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         if self.is_current_thread():
             raise RuntimeError("cannot wait for the log listener in its own thread")
         if self._running is None:
-            return not self._manager_is_gone
+            return not self._manager_is_gone and not self._threadless
         number = next(self._numbers)
         flush = self._flushes[number] = Flush()
         try:
@@ -162,11 +169,13 @@ class RelayListener(QueueListener, forks.ForkAware):
                 pass
         except (OSError, EOFError):
             self._manager_is_gone = True
-            logger.error("The log manager process is gone. Workers write their records to stderr from now on.")
+            self._say("The log manager process is gone. Workers write their records to stderr from now on.")
         finally:
             self._ended = True
             for number in list(self._flushes):
                 self._end_flush(number, reached=False)
+            if self._then is not None:
+                self._then()
 
     def _handle_frames(self, frames: Iterator[Frame]) -> bool:
         """Handles what was got. Raises nothing.
@@ -178,8 +187,8 @@ class RelayListener(QueueListener, forks.ForkAware):
             body, pickled = frame
             try:
                 record = decode(frame) if pickled else rebuild(body)
-            except Exception:
-                logger.exception("A record was lost: it can't be rebuilt in this process.")
+            except BaseException:  # As in `handle`.
+                self._say("A record was lost: it can't be rebuilt in this process.", exc_info=True)
                 continue
             if pickled:
                 if record is SENTINEL:
@@ -205,7 +214,14 @@ class RelayListener(QueueListener, forks.ForkAware):
                 else:
                     super().handle(record)
         except BaseException:  # Also a handler's SystemExit: it was to end a program, and would end this thread alone.
-            _reporter.handleError(record)
+            # There may be no stderr to report to.
+            with contextlib.suppress(BaseException):
+                _reporter.handleError(record)
+
+    def _say(self, text: str, *, exc_info: bool = False) -> None:
+        """Logs what went wrong here. What goes wrong with that can't be said any more."""
+        with contextlib.suppress(BaseException):
+            logger.error(text, exc_info=exc_info)
 
     def before_fork(self) -> None:
         """Waits until no record is being handled, lest the child inherit a lock that is held for ever.

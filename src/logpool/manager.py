@@ -90,7 +90,7 @@ class LogManager(managers.BaseManager):
                 server.start()
                 address: Address = listening.getsockname()
             on_error.pop_all()
-        self.queue = LogQueue(address, ordered=True)
+        self.queue = LogQueue(address, ordered=True, key=bytes(process.current_process().authkey))
         self.directory = directory
         self.lifeline = lifeline.other_end
         self.shutdown = util.Finalize(  # As in BaseManager: also when this is collected, or when the interpreter exits.

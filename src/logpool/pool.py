@@ -6,6 +6,7 @@ pool has made. What workers do with the pool's queues is in jobs.py.
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import process
 from typing import Any
@@ -21,6 +22,7 @@ class Wakeup(process._ThreadWakeup):
     """
 
     guard: threading.Lock
+    owner: int
 
     @classmethod
     def adopt(cls, wakeup: Any) -> None:
@@ -29,13 +31,21 @@ class Wakeup(process._ThreadWakeup):
         Args:
             wakeup: As the pool has made it.
         """
+        if hasattr(wakeup, "_lock"):
+            return
         wakeup.guard = threading.Lock()
+        wakeup.owner = os.getpid()
         wakeup.__class__ = cls
 
     def wakeup(self) -> None:
-        """Wakes the pool's thread up, if it hasn't ended."""
-        with self.guard:
-            super().wakeup()
+        """Wakes the pool's thread up, if it hasn't ended.
+
+        A forked child, which calls this for all its parent's pools when it exits, has no such thread. But it may have
+        a copy of the lock that another thread of its parent held.
+        """
+        if os.getpid() == self.owner:
+            with self.guard:
+                super().wakeup()
 
     def close(self) -> None:
         """Called by the pool's thread when it ends."""
@@ -73,7 +83,9 @@ class PoolThread(process._ExecutorManagerThread):
             cause: As the pool has it.
         """
         try:
-            self.watch.report(list(self.processes.values()), {work_id + 1 for work_id in self.pending_work_items})
+            # Copies: `submit` may add to both meanwhile.
+            running = {work_id + 1 for work_id in list(self.pending_work_items)}
+            self.watch.report(list(self.processes.values()), running)
         finally:
             super().terminate_broken(cause)
 

@@ -1,11 +1,11 @@
 """`LogQueue`: the log queue as each process sees it.
 
-The queue itself lives in the manager process (manager.py). A process that puts has a socket of its own to it, on which
+The queue itself lives in the manager process (exchange.py). A process that puts has a socket of its own to it, on which
 a put is one write of one frame, with no reply: what was put has left the process, and is in the kernel when the
 process dies. A process that gets has another, on which it asks and is answered with all frames that there are.
 
     process that puts                      manager process            process that gets
-    put ── frame, frame, frame, ... ─────▶ LogServer ◀─── ASK ─────── get
+    put ── frame, frame, frame, ... ─────▶  Exchange ◀─── ASK ─────── get
                                                      ── block ──────▶
                                                      ◀─── PUT frame ─ put: behind all that was put before
 
@@ -29,7 +29,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from multiprocessing import connection, process
+from multiprocessing import AuthenticationError, connection, process
 from typing import Any
 
 from logpool import forks
@@ -79,15 +79,17 @@ class LogQueue(forks.ForkAware):
 
     before_get: Callable[[], object] | None
 
-    def __init__(self, address: Address, *, ordered: bool = False) -> None:
+    def __init__(self, address: Address, *, ordered: bool = False, key: bytes | None = None) -> None:
         """Makes the queue's face for this process. Nothing is connected before the first put or get.
 
         Args:
             address: Where the manager process listens.
             ordered: Whether this process's puts take their place behind all that was put before, as they do from its
                 first get on.
+            key: By which processes know each other; None: the `authkey` that this process has when it connects.
         """
         self.address = address
+        self._key = key
         self._ordered = ordered
         self._family: int = UNIX if isinstance(address, str) else socket.AF_INET
         self._acknowledged = self._family == socket.AF_INET
@@ -295,8 +297,15 @@ class LogQueue(forks.ForkAware):
             raise EOFError("the log queue was closed")
         if timeout is not None and not (timeout and connection.wait([reader], timeout)):
             self._request(NOW)
-        (length,) = BLOCK_HEADER.unpack(_receive(reader, BLOCK_HEADER.size))
-        block = _receive(reader, length) if length else b""
+        try:
+            (length,) = BLOCK_HEADER.unpack(_receive(reader, BLOCK_HEADER.size))
+            block = _receive(reader, length) if length else b""
+        except BaseException:
+            # Interrupted, perhaps in the middle of a block: what follows couldn't be made out.
+            reader.close()
+            self._reader = None
+            self._asked = False
+            raise
         self._asked = False
         return block
 
@@ -314,11 +323,15 @@ class LogQueue(forks.ForkAware):
         Both sides prove that they have the `authkey`. The manager answers when it knows the connection, so what is
         put into it from then on is put before anything that comes later.
         """
-        with connection.Client(self.address, authkey=process.current_process().authkey) as client:
-            client.send_bytes(role.encode())
-            if client.recv_bytes() != ATTACHED:
-                raise ConnectionRefusedError("whoever listens there is no log manager")
-            return take_over(client, self._family)
+        key = process.current_process().authkey if self._key is None else self._key
+        try:
+            with connection.Client(self.address, authkey=key) as client:
+                client.send_bytes(role.encode())
+                if client.recv_bytes() != ATTACHED:
+                    raise ConnectionRefusedError("whoever listens there is no log manager")
+                return take_over(client, self._family)
+        except AuthenticationError as error:
+            raise ConnectionRefusedError(f"the log manager has another authkey: {error}") from error
 
 
 def take_over(established: connection.Connection, family: int) -> socket.socket:
@@ -332,6 +345,7 @@ def take_over(established: connection.Connection, family: int) -> socket.socket:
         A socket of its own descriptor, tuned for frames.
     """
     plain = socket.fromfd(established.fileno(), family, socket.SOCK_STREAM)
+    plain.setblocking(True)  # It has got what the program gave to `socket.setdefaulttimeout`.
     # Each is a wish: the connection works without.
     with contextlib.suppress(OSError):
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)

@@ -91,6 +91,11 @@ class LogRelay:
         # What a child needs of it.
         return self.installation.__reduce__()
 
+    @property
+    def is_started(self) -> bool:
+        """Whether there is a manager process, or was one."""
+        return self._installation is not None
+
     def start(self) -> None:
         """Starts the manager process. Children may be started from now on; `listen` is due before they log much.
 
@@ -149,8 +154,7 @@ class LogRelay:
 
 
 def _close(listener: RelayListener, manager: LogManager) -> None:
-    listener.stop()
-    manager.shutdown()
+    listener.stop(then=manager.shutdown)
 
 
 def _check_handlers(handlers: Iterable[logging.Handler]) -> tuple[logging.Handler, ...]:

@@ -72,7 +72,10 @@ class Server:
 
     def _greet(self, connected: socket.socket) -> None:
         # In a thread: a peer that says nothing must not hold up the others.
-        threading.Thread(target=self._shake_hands, args=(connected,), daemon=True).start()
+        try:
+            threading.Thread(target=self._shake_hands, args=(connected,), daemon=True).start()
+        except RuntimeError:  # No thread is to be had at this moment. Who connected may try again.
+            connected.close()
 
     def _shake_hands(self, connected: socket.socket) -> None:
         # Who has no key is dropped, and who has died meanwhile: they are told all there is by the end of file.

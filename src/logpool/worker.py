@@ -154,19 +154,55 @@ def _load(queue: LogQueue, level: int | None, pid: int, snapshot: Snapshot) -> I
     return Installation(queue, level, pid=pid, snapshot=snapshot)
 
 
-def initialize(
-    installation: Installation,
-    lifeline: socket.socket,
-    directory: str | None,
-    initializer: Callable[..., object] | None,
-    initargs: tuple[Any, ...],
-) -> None:
+class WorkerStart:
+    """What a pool's worker needs at its start. Filled in, in the parent, before the first worker is started.
+
+    Attributes:
+        installation: Routes the worker's records.
+        lifeline: Ends when the parent is gone.
+        directory: For the worker's file; None: there is no room for one.
+    """
+
+    installation: Installation
+    lifeline: socket.socket
+    directory: str | None
+
+
+def initialize(start: WorkerStart, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
     """A worker's initializer: makes it one of this pool's, then runs the user's own."""
     crash_file = None
-    if directory is not None:
+    if start.directory is not None:
         with contextlib.suppress(OSError):  # No room: then nothing is known of its death but the exit code.
-            crash_file = CrashFile(directory)
-    jobs.start(lifeline, crash_file)
-    installation.install(jobs.current)
+            crash_file = CrashFile(start.directory)
+    jobs.start(start.lifeline, crash_file, NewHandlers)
+    start.installation.install(jobs.current)
     if initializer is not None:
         initializer(*initargs)
+
+
+class NewHandlers:
+    """Takes away the handlers that a module adds when it is imported for a job.
+
+    To load a job a worker may import modules that it hasn't had. In the parent these have added the same handlers, and
+    there the records are handled. What jobs and initializers themselves add stays.
+    """
+
+    def __init__(self) -> None:
+        """Notes which handlers there are, before a job is loaded."""
+        self._before = _all_handlers()
+
+    def take_away(self) -> None:
+        """Removes those that have come since, after the job has been loaded."""
+        new = _all_handlers().keys() - self._before.keys()
+        if new:
+            for item in (logging.getLogger(), *named_loggers().values()):
+                for handler in item.handlers[:]:
+                    if id(handler) in new:
+                        item.removeHandler(handler)
+                        item.propagate = True
+                        _set_aside.append(handler)
+
+
+def _all_handlers() -> dict[int, object]:
+    # There is no public way to ask for all handlers, but to ask each logger, which takes long where there are many.
+    return {id(handler): handler for reference in logging._handlerList[:] if (handler := reference()) is not None}  # type: ignore[attr-defined]
