@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 from concurrent.futures.process import BrokenProcessPool
@@ -155,3 +156,41 @@ def fork_a_child_that_crashes_then_die() -> None:
         jobs.crash(0)
     os.waitpid(pid, 0)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_death_while_others_submit_is_reported(records: Records) -> None:
+    import threading
+
+    with LoggingProcessPoolExecutor(1) as executor:
+        going_on = True
+
+        def submit() -> None:
+            while going_on:
+                try:
+                    executor.submit(jobs.square, 2)
+                except BrokenProcessPool:
+                    return
+
+        threads = [threading.Thread(target=submit) for _ in range(2)]
+        future = executor.submit(jobs.die, signal.SIGKILL, 5)
+        for thread in threads:
+            thread.start()
+        assert future.exception() is not None
+        going_on = False
+        for thread in threads:
+            thread.join()
+    assert len(reports(records)) == 1
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])  # With forkserver the stock class doesn't notice.
+def test_a_worker_that_closes_its_descriptors_holds_up_nobody(records: Records, start_method: str) -> None:
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(start_method)) as executor:
+        with pytest.raises(BrokenProcessPool):
+            executor.submit(close_all_and_stay).result()
+        (report,) = reports(records)
+    assert "has closed its connection to the pool, and still runs" in report.getMessage()
+
+
+def close_all_and_stay() -> None:
+    os.closerange(3, 200)
+    signal.pause()

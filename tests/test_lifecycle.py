@@ -245,6 +245,7 @@ def test_no_thread_to_be_had_costs_no_future_and_no_record(
     assert [executor.submit(jobs.square, number).result() for number in range(3)] == [0, 1, 4]
     executor.submit(jobs.log_numbers, 100)
     executor.shutdown()
+    executor.shutdown()
     assert len(records.records) == 100
 
 
@@ -313,3 +314,87 @@ def test_the_manager_process_ends_with_the_pool(context: BaseContext) -> None:
         names = [child.name for child in multiprocessing.active_children()]
         assert "LogManager" in names
     assert "LogManager" not in [child.name for child in multiprocessing.active_children()]
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+def test_a_pool_at_module_level_starts_nothing_before_it_is_used(
+    run_program: Run, tmp_path: Path, start_method: str
+) -> None:
+    # With spawn and forkserver each worker imports the program once more, and makes an executor of its own.
+    source = """
+import logging, multiprocessing, sys
+from logpool import LoggingProcessPoolExecutor
+
+executor = LoggingProcessPoolExecutor(2, multiprocessing.get_context(sys.argv[1]))
+
+def work(number):
+    logging.getLogger("app").info("%d of %d", number, len(multiprocessing.active_children()))
+    return number
+
+if __name__ == "__main__":
+    logging.basicConfig(filename="log", format="%(message)s", level="INFO")
+    print(list(executor.map(work, range(3))))
+"""
+    ended = run_program(source, start_method)
+    assert (ended.returncode, ended.stdout) == (0, "[0, 1, 2]\n")
+    # With forkserver, processes that only import an executor leak its semaphores: the stock class's workers do, too.
+    noise = [line for line in ended.stderr.splitlines() if "resource_tracker" not in line]
+    assert noise == ["  warnings.warn("] * (start_method == "forkserver")
+    assert sorted((tmp_path / "log").read_text().splitlines()) == ["0 of 0", "1 of 0", "2 of 0"]
+
+
+def test_a_fork_while_another_thread_wakes_a_pool_up_leaves_a_child_that_can_end(run_program: Run) -> None:
+    source = """
+import threading
+from multiprocessing import get_context
+from logpool import LoggingProcessPoolExecutor
+
+if __name__ == "__main__":
+    fork = get_context("fork")
+    with LoggingProcessPoolExecutor(1, fork) as executor:
+        executor.submit(int).result()
+        going_on = True
+        def submit():
+            while going_on:
+                executor.submit(int).result()
+        thread = threading.Thread(target=submit)
+        thread.start()
+        for _ in range(40):
+            with LoggingProcessPoolExecutor(1, fork) as other:
+                other.submit(int).result()
+        going_on = False
+        thread.join()
+    print("ended")
+"""
+    ended = run_program(source)
+    assert ended.stdout == "ended\n"
+
+
+def test_a_program_whose_sockets_time_out_loses_nothing(context: BaseContext, records: Records) -> None:
+    import socket
+
+    socket.setdefaulttimeout(0.2)
+    try:
+        with LoggingProcessPoolExecutor(1, context) as executor:
+            for number in range(2):
+                executor.submit(jobs.log, "%d", number).result()
+                executor.submit(jobs.sleep, 0.5).result()
+            assert executor.flush_logs()
+    finally:
+        socket.setdefaulttimeout(None)
+    assert records.messages == ["0", "1"]
+
+
+def test_another_authkey_in_the_middle_of_a_pool_is_no_obstacle(records: Records) -> None:
+    process = multiprocessing.current_process()
+    key = process.authkey
+    with LoggingProcessPoolExecutor(1) as executor:
+        executor.submit(jobs.log, "one").result()
+        process.authkey = b"another"
+        try:
+            assert executor.flush_logs()
+            executor.submit(jobs.log, "two").result()
+            executor.shutdown()
+        finally:
+            process.authkey = key
+    assert records.messages == ["one", "two"]

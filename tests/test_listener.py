@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import multiprocessing
 import os
 import pickle
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -119,3 +121,56 @@ def test_stopping_hands_over_all_that_was_put_before(records: Records) -> None:
             relay.queue.put(logging.makeLogRecord({"name": "app", "levelno": 20, "msg": str(number)}))
         relay.listener.stop()
         assert records.messages == [str(number) for number in range(100)]
+
+
+class Exits:
+    """Ends a program that unpickles it; here it would be the listener's thread alone."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return sys.exit, (1,)
+
+
+def test_an_item_that_exits_when_it_is_unpickled_costs_itself_alone(records: Records) -> None:
+    with LogRelay() as relay:
+        relay.queue.put(Exits())
+        relay.queue.put(logging.makeLogRecord({"name": "app", "levelno": 20, "msg": "next"}))
+        assert relay.flush()
+    assert [record.name for record in records.records] == ["logpool", "app"]
+
+
+def test_no_stderr_to_report_to_costs_no_record(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        if record.getMessage() == "bad":
+            raise ValueError("refused")
+        return True
+
+    records.addFilter(refuse)
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    with LoggingProcessPoolExecutor(1) as executor:
+        for message in ("one", "bad", "two"):
+            executor.submit(jobs.log, message).result()
+        assert executor.flush_logs()
+    assert records.messages == ["one", "two"]
+
+
+def test_a_relay_that_a_handler_closes_has_all_records_handled(records: Records) -> None:
+    relay = LogRelay()
+    relay.start()
+
+    class Close(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() == "10":
+                relay.close()
+
+    logging.getLogger().addHandler(Close())
+    relay.listen()
+    for number in range(100):
+        relay.queue.put(logging.makeLogRecord({"name": "app", "levelno": 20, "msg": str(number)}))
+    relay.listener.stop()
+    assert relay.queue is not None
+    # What was put before the handler closed it is handled, and then the manager process ends.
+    handled = len(records.records)
+    assert records.messages == [str(number) for number in range(handled)]
+    assert handled > 10

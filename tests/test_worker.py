@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import multiprocessing
+import sys
 import warnings
 from collections.abc import Iterator
 from multiprocessing.context import BaseContext
+from pathlib import Path
 
 import pytest
 
@@ -173,3 +176,27 @@ def nothing() -> None:
 if multiprocessing.parent_process() is not None:
     logging.getLogger("set.on.import").setLevel(logging.DEBUG)
     logging.getLogger("set.on.import").addHandler(logging.StreamHandler())
+
+
+def test_handlers_of_a_module_that_only_a_job_imports_are_the_parents_alone(
+    context: BaseContext, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "helpful.py").write_text(
+        "import logging, sys\n"
+        "logger = logging.getLogger('app.helpful')\n"
+        "logger.addHandler(logging.FileHandler('helpful.log'))\n"
+        "logger.propagate = False\n"
+        "def work(): logger.info('helpful')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(jobs.square, 2).result()
+        helpful = importlib.import_module("helpful")
+        executor.submit(helpful.work).result()
+    for handler in helpful.logger.handlers:
+        handler.close()
+    helpful.logger.handlers.clear()
+    helpful.logger.propagate = True
+    del sys.modules["helpful"]
+    assert (tmp_path / "helpful.log").read_text() == "helpful\n"

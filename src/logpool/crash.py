@@ -161,8 +161,7 @@ class DeathWatch:
         if dead:
             self._flush(FLUSH_TIMEOUT)  # So that its own last words come first.
         for process in dead:
-            # Its end of a pipe is closed, so as a rule it ends at this moment. But it may have closed it itself.
-            process.join(FLUSH_TIMEOUT)
+            _wait_for_end(process)
             self._report_one(process, running)
 
     def _report_one(self, process: BaseProcess, running: set[int]) -> None:
@@ -198,6 +197,20 @@ class DeathWatch:
                 "hint": hint or None,
             },
         )
+
+
+def _wait_for_end(process: BaseProcess) -> None:
+    """Waits for a worker whose end of a pipe is closed. As a rule it ends at this moment; but it may have closed it.
+
+    `join` won't do: with fork it waits without a timeout once the pipe is closed.
+    """
+    if hasattr(os, "pidfd_open") and process.pid is not None:  # Linux.
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(process.pid)
+            try:
+                connection.wait([descriptor], FLUSH_TIMEOUT)
+            finally:
+                os.close(descriptor)
 
 
 def _signal_name(exit_code: int | None) -> str | None:

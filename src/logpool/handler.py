@@ -58,8 +58,7 @@ class RelayHandler(QueueHandler):
         """
         try:
             try:
-                job_of = self._job_of
-                flat = flatten(record, self.handleError, () if job_of is None else job_of())
+                flat = self.prepare(record)
                 size = len(flat)
             except (ValueError, MemoryError):
                 size = sys.maxsize

@@ -14,7 +14,6 @@ Knows nothing of logging. Everything in this module runs in the manager process.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -58,8 +57,6 @@ def serve(
     finally:
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
-    # Nothing is left to be done, and somebody waits: a spawned process would take its interpreter apart.
-    os._exit(0)
 
 
 class Server:
