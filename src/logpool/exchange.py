@@ -11,6 +11,7 @@ of the processes at the ends.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 from collections import deque
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from functools import partial
 
 from logpool.frames import HEADER, LARGE, LENGTH, Assembler
-from logpool.queues import ACKNOWLEDGEMENT, ASK, BLOCK_HEADER, NOW, PUT, UNIX
+from logpool.queues import ACKNOWLEDGEMENT, ASK, BLOCK_HEADER, LAST, NOW, PUT, UNIX
 
 PATIENCE = 0.01
 """Seconds for which nobody may ask before the exchange reads ahead. Long enough for a reader to handle what it was
@@ -67,7 +68,11 @@ class Exchange:
     """Moves frames from writers to readers until its lifeline ends."""
 
     def __init__(
-        self, listening: socket.socket, lifeline: socket.socket, backlog: int, greet: Callable[[socket.socket], None]
+        self,
+        listening: socket.socket,
+        lifeline: socket.socket,
+        backlog: int,
+        greet: Callable[[socket.socket, socket.socket], None],
     ) -> None:
         """Prepares the loop.
 
@@ -75,8 +80,8 @@ class Exchange:
             listening: The socket on which processes connect.
             lifeline: The loop ends when its other end is closed.
             backlog: Bytes of whole frames that are held before sockets are left unread.
-            greet: Called in the loop with each new connection; must not block. It calls `attach` in the end, from any
-                thread, for those that are welcome.
+            greet: Called in the loop with each new connection, and a copy of it; must not block. It calls `attach` in
+                the end, from any thread, with the copy of those that are welcome.
         """
         listening.setblocking(False)
         self._listening = listening
@@ -91,6 +96,8 @@ class Exchange:
         self._turns: deque[Turn] = deque()
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._attached: deque[Writer | Reader] = deque()  # By other threads, not in the selectors yet.
+        self._refuses = False  # Whether the last item is known, and nobody may put any more.
+        self._ended = False  # Whether that item has had its turn.
         self._full = False  # Whether no descriptor was left for the last one who connected.
         self._wake_up, self._woken = socket.socketpair()
         self._woken.setblocking(False)
@@ -145,7 +152,7 @@ class Exchange:
         for key, _ in events:
             source = key.data
             if isinstance(source, Writer):
-                if self._has_room():
+                if self._has_room() and not self._ended:
                     self._read(source)
             elif isinstance(source, Reader):
                 self._listen_to(source)
@@ -161,7 +168,7 @@ class Exchange:
 
     def _wait(self) -> list[tuple[selectors.SelectorKey, int]]:
         """Waits for the next events that may be acted upon now."""
-        if not self._has_room():
+        if self._ended or not self._has_room():
             return self._requests.select()
         if self._turns or self._acknowledges or any(reader.asks for reader in self._readers):
             return self._everything.select()
@@ -175,22 +182,35 @@ class Exchange:
 
     def _accept(self) -> None:
         try:
-            connected, _ = self._listening.accept()
+            connected, copy = self._accept_with_copy()
         except BlockingIOError:
             return  # It has gone again.
         except OSError:
             # No descriptor is left: whoever wants to connect waits until one is. Watching on would only spin.
             self._full = True
-            for selector in (self._requests, self._everything):
-                selector.unregister(self._listening)
-            return
+            try:
+                # Another thread may have closed one just before it could know that this is waited for.
+                connected, copy = self._accept_with_copy()
+            except OSError:
+                for selector in (self._requests, self._everything):
+                    selector.unregister(self._listening)
+                return
+            self._full = False
         connected.setblocking(True)  # Some systems hand the listening socket's mode on.
-        self._greet(connected)
+        self._greet(connected, copy)
+
+    def _accept_with_copy(self) -> tuple[socket.socket, socket.socket]:
+        """Accepts a connection only if there is a descriptor for its copy as well: it can't be sent back to wait."""
+        with self._listening.dup():
+            connected, _ = self._listening.accept()
+        return connected, connected.dup()
 
     def _take_attached(self) -> None:
         while self._attached:
             source = self._attached.popleft()
-            if isinstance(source, Writer):
+            if self._refuses:
+                source.socket.close()
+            elif isinstance(source, Writer):
                 self._writers.add(source)
                 self._everything.register(source.socket, selectors.EVENT_READ, source)
             else:
@@ -286,14 +306,19 @@ class Exchange:
             elif request == NOW:
                 if reader.asks:
                     self._append_turn(partial(self._answer_now, reader, reader.answers))
-            elif request == PUT:
+            elif request in (PUT, LAST):
                 start = 1 + HEADER.size
                 if len(received) < start:
                     return
                 end = start + (HEADER.unpack_from(received, 1)[0] & LENGTH)
                 if len(received) < end:
                     return
-                self._append_turn(partial(self._hold, bytes(received[1:end])))
+                frame = bytes(received[1:end])
+                if request == LAST:
+                    self._refuse()
+                    self._append_turn(partial(self._end, frame))
+                else:
+                    self._append_turn(partial(self._hold, frame))
                 del received[: end - 1]
             else:
                 self._drop(reader)
@@ -303,6 +328,25 @@ class Exchange:
     def _append_turn(self, act: Callable[[], None]) -> None:
         self._take_attached()  # What was put before came from a process that had been attached before.
         self._turns.append(Turn(act, self._writers))
+
+    def _refuse(self) -> None:
+        """Has whoever puts something from now on told that the queue is closed. What was put before is still read."""
+        self._take_attached()
+        self._refuses = True
+        if not self._full:
+            for selector in (self._requests, self._everything):
+                selector.unregister(self._listening)
+        self._full = False
+        self._listening.close()
+        if not self._acknowledges:
+            for writer in self._writers:
+                with contextlib.suppress(OSError):
+                    writer.socket.shutdown(socket.SHUT_RD)
+
+    def _end(self, frame: bytes) -> None:
+        # What comes over TCP later isn't acknowledged, so it isn't lost without a word.
+        self._hold(frame)
+        self._ended = True
 
     def _answer_now(self, reader: Reader, answers: int) -> None:
         if reader.asks and reader.answers == answers:

@@ -68,6 +68,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         self._running: threading.Thread | None = None
         self._threadless = False  # Whether a thread was wanted and couldn't be had.
         self._then: Callable[[], object] | None = None  # What comes after the thread's last record.
+        self._for_good = False
         self._ended = False  # Whether the thread has handled its last record.
         self._manager_is_gone = False
         self._flushes: dict[int, Flush] = {}
@@ -99,14 +100,16 @@ class RelayListener(QueueListener, forks.ForkAware):
             # The standard library's own listener, say, put to work on the same queue.
             self.queue.before_get = self.stop
 
-    def stop(self, then: Callable[[], object] | None = None) -> None:
+    def stop(self, then: Callable[[], object] | None = None, *, for_good: bool = False) -> None:
         """Has all records handled that were put before, and ends the thread.
 
         Called by a handler, in the thread itself, it doesn't wait for that.
 
         Args:
             then: Called when that has happened.
+            for_good: Whether nobody will get what is put later, so that whoever puts it is to be told.
         """
+        self._for_good = for_good
         if self.is_current_thread():
             self._then = then
             self.enqueue_sentinel()
@@ -128,7 +131,10 @@ class RelayListener(QueueListener, forks.ForkAware):
         """Puts what ends the thread behind all records that were put before."""
         # If the manager process is gone, the thread notices by itself.
         with contextlib.suppress(OSError, EOFError):
-            self.queue.put_nowait(SENTINEL)
+            if self._for_good:
+                self.queue.put_last(SENTINEL)
+            else:
+                self.queue.put_nowait(SENTINEL)
 
     def is_current_thread(self) -> bool:
         """Tells whether the caller is a handler that this listener is just calling."""

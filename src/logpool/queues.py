@@ -51,6 +51,7 @@ LONGEST_ROLE = 8
 ASK = b"g"  # A block, please, as soon as there is one.
 NOW = b"n"  # Answer the ASK now, with an empty block if need be. Means nothing where the answer is on its way already.
 PUT = b"p"  # A frame follows.
+LAST = b"l"  # A frame follows, and nobody may put anything behind it.
 
 ACKNOWLEDGEMENT = b"a"  # Of one frame that was put over AF_INET.
 
@@ -188,6 +189,19 @@ class LogQueue(forks.ForkAware):
                 raise
             finally:
                 self._writing = False
+
+    def put_last(self, item: object) -> None:
+        """Puts what is the last that comes out of the queue. Whoever puts something later is told that it is closed.
+
+        Args:
+            item: As for `put`.
+
+        Raises:
+            OSError: As for `put`.
+            EOFError: As for `put`.
+        """
+        header, body = encode(item)
+        self._request(LAST + header + body)
 
     def _put_aside(self, frame: bytes) -> None:
         """Puts by way of another connection.
@@ -329,27 +343,22 @@ class LogQueue(forks.ForkAware):
                 client.send_bytes(role.encode())
                 if client.recv_bytes() != ATTACHED:
                     raise ConnectionRefusedError("whoever listens there is no log manager")
-                return take_over(client, self._family)
+                return tuned(socket.fromfd(client.fileno(), self._family, socket.SOCK_STREAM))
         except AuthenticationError as error:
             raise ConnectionRefusedError(f"the log manager has another authkey: {error}") from error
 
 
-def take_over(established: connection.Connection, family: int) -> socket.socket:
-    """Makes a plain socket of an authenticated connection, which the caller may then close.
+def tuned(plain: socket.socket) -> socket.socket:
+    """Returns a socket, after it was made fit for frames.
 
     Args:
-        established: A connection made by `multiprocessing.connection`.
-        family: The socket's.
-
-    Returns:
-        A socket of its own descriptor, tuned for frames.
+        plain: Connected.
     """
-    plain = socket.fromfd(established.fileno(), family, socket.SOCK_STREAM)
     plain.setblocking(True)  # It has got what the program gave to `socket.setdefaulttimeout`.
     # Each is a wish: the connection works without.
     with contextlib.suppress(OSError):
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
-    if family == socket.AF_INET:
+    if plain.family == socket.AF_INET:
         with contextlib.suppress(OSError):
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return plain

@@ -154,7 +154,7 @@ class LogRelay:
 
 
 def _close(listener: RelayListener, manager: LogManager) -> None:
-    listener.stop(then=manager.shutdown)
+    listener.stop(then=manager.shutdown, for_good=True)
 
 
 def _check_handlers(handlers: Iterable[logging.Handler]) -> tuple[logging.Handler, ...]:

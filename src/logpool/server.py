@@ -23,7 +23,7 @@ from multiprocessing import AuthenticationError, connection, process
 from typing import Any
 
 from logpool.exchange import Exchange
-from logpool.queues import ATTACHED, LONGEST_ROLE, take_over
+from logpool.queues import ATTACHED, LONGEST_ROLE, tuned
 
 
 def serve(
@@ -67,14 +67,16 @@ class Server:
         self._exchange = Exchange(listening, lifeline, backlog, self._greet)
         self.run = self._exchange.run
 
-    def _greet(self, connected: socket.socket) -> None:
+    def _greet(self, connected: socket.socket, copy: socket.socket) -> None:
         # In a thread: a peer that says nothing must not hold up the others.
         try:
-            threading.Thread(target=self._shake_hands, args=(connected,), daemon=True).start()
+            threading.Thread(target=self._shake_hands, args=(connected, copy), daemon=True).start()
         except RuntimeError:  # No thread is to be had at this moment. Who connected may try again.
             connected.close()
+            copy.close()
 
-    def _shake_hands(self, connected: socket.socket) -> None:
+    def _shake_hands(self, connected: socket.socket, copy: socket.socket) -> None:
+        welcome = False
         # Who has no key is dropped, and who has died meanwhile: they are told all there is by the end of file.
         with (
             contextlib.suppress(OSError, EOFError, ValueError, AuthenticationError),
@@ -84,6 +86,9 @@ class Server:
             connection.deliver_challenge(established, self._key)
             connection.answer_challenge(established, self._key)
             role = established.recv_bytes(LONGEST_ROLE).decode()
-            self._exchange.attach(take_over(established, connected.family), role)
+            self._exchange.attach(tuned(copy), role)
+            welcome = True
             established.send_bytes(ATTACHED)
+        if not welcome:
+            copy.close()
         self._exchange.released()
