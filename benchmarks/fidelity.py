@@ -1,6 +1,6 @@
 """What of a worker's log record arrives in the parent, by the standard library's recipe and by logpool.
 
-    pip install logpool-executor[traceback,third-party-test]
+    pip install -e ".[third-party-test]"
     python benchmarks/fidelity.py
 
 The recipe is the logging cookbook's: `Manager().Queue`, a `QueueHandler` in each worker, a `QueueListener` in the
