@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -96,6 +97,7 @@ class Exchange:
         self._turns: deque[Turn] = deque()
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._attached: deque[Writer | Reader] = deque()  # By other threads, not in the selectors yet.
+        self._attaching = threading.Lock()
         self._refuses = False  # Whether the last item is known, and nobody may put any more.
         self._ended = False  # Whether that item has had its turn.
         self._full = False  # Whether no descriptor was left for the last one who connected.
@@ -115,14 +117,15 @@ class Exchange:
             role: "put" or "get".
 
         Raises:
-            ValueError: For any other role.
+            ValueError: For any other role, or when the last item is known.
         """
-        if role == "put":
-            self._attached.append(Writer(connected))
-        elif role == "get":
-            self._attached.append(Reader(connected))
-        else:
+        kinds: dict[str, type[Writer] | type[Reader]] = {"put": Writer, "get": Reader}
+        if role not in kinds:
             raise ValueError(f"unknown role: {role!r}")
+        with self._attaching:
+            if self._refuses:
+                raise ValueError("the queue is closed")
+            self._attached.append(kinds[role](connected))
         self._wake_up.send(b"\0")
 
     def released(self) -> None:
@@ -208,9 +211,7 @@ class Exchange:
     def _take_attached(self) -> None:
         while self._attached:
             source = self._attached.popleft()
-            if self._refuses:
-                source.socket.close()
-            elif isinstance(source, Writer):
+            if isinstance(source, Writer):
                 self._writers.add(source)
                 self._everything.register(source.socket, selectors.EVENT_READ, source)
             else:
@@ -331,8 +332,9 @@ class Exchange:
 
     def _refuse(self) -> None:
         """Has whoever puts something from now on told that the queue is closed. What was put before is still read."""
-        self._take_attached()
-        self._refuses = True
+        with self._attaching:
+            self._refuses = True
+        self._take_attached()  # Each was attached before, or is told that it can't be.
         if not self._full:
             for selector in (self._requests, self._everything):
                 selector.unregister(self._listening)
