@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.context import BaseContext
@@ -11,7 +13,7 @@ from multiprocessing.context import BaseContext
 import pytest
 
 import jobs
-from conftest import Records
+from conftest import START_METHODS, Records
 from logpool import LoggingProcessPoolExecutor
 from logpool.jobs import name_of
 
@@ -115,6 +117,25 @@ def test_errors_of_jobs_are_as_the_stock_class_has_them(context: BaseContext) ->
         assert "logpool" not in str(error.__cause__)
         with pytest.raises((AttributeError, TypeError), match=r"pickle|local object"):
             executor.submit(lambda: None).result()
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+def test_a_function_of_the_main_module_has_the_same_name_under_each_start_method(
+    run_program: Callable[..., subprocess.CompletedProcess[str]], start_method: str
+) -> None:
+    source = """
+import logging, multiprocessing, sys
+from logpool import LoggingProcessPoolExecutor
+
+def work():
+    logging.warning("done")
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(jobName)s %(message)s", stream=sys.stdout)
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1])) as executor:
+        executor.submit(work)
+"""
+    assert run_program(source, start_method).stdout == "__main__.work done\n"
 
 
 class Strange:

@@ -80,7 +80,9 @@ def name_of(function: Callable[..., object]) -> str:
         # Executor.map submits a partial of this function of the pool's with the user's as its argument.
         function = function.args[0] if function.func is process._process_chunk else function.func
     named = function if isinstance(getattr(function, "__qualname__", None), str) else type(function)
-    return f"{named.__module__}.{named.__qualname__}" if named.__module__ else named.__qualname__
+    # A spawned worker has the parent's main module under another name.
+    module = "__main__" if named.__module__ == "__mp_main__" else named.__module__
+    return f"{module}.{named.__qualname__}" if module else named.__qualname__
 
 
 class CallQueue(process._SafeQueue):
