@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.context import BaseContext
@@ -143,7 +142,3 @@ def wait_until_gone(pid: int, seconds: float = 10) -> None:
         assert ready, f"process {pid} still runs after {seconds} seconds"
     finally:
         os.close(handle)
-
-
-def elapsed_since(start: float) -> float:
-    return time.monotonic() - start

@@ -7,7 +7,6 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 STATE: list[Any] = []
@@ -104,10 +103,6 @@ def log_from_threads(threads: int, count: int) -> None:
         thread.join()
 
 
-def call(function: Callable[[], object]) -> object:
-    return function()
-
-
 def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
@@ -116,19 +111,9 @@ def square(number: int) -> int:
     return number * number
 
 
-def identity(value: object) -> object:
-    return value
-
-
 def crash(count: int) -> None:
     """Dies of a fatal signal, in C."""
     import ctypes
 
     log_numbers(count)
     ctypes.string_at(0)
-
-
-def kill_sibling(pid: int) -> None:
-    os.kill(pid, 9)
-    while True:
-        time.sleep(1)

@@ -162,7 +162,8 @@ class Exchange:
             elif source is self._lifeline:
                 return False
             elif source is self._listening:
-                self._accept()
+                if not self._refuses:  # Else it was closed by an event of the same batch.
+                    self._accept()
             else:
                 self._woken.recv(READ_SIZE)
                 self._take_attached()
@@ -183,6 +184,10 @@ class Exchange:
         for selector in (self._requests, self._everything):
             selector.register(source, selectors.EVENT_READ, data)
 
+    def _unwatch(self, source: socket.socket) -> None:
+        for selector in (self._requests, self._everything):
+            selector.unregister(source)
+
     def _accept(self) -> None:
         try:
             connected, copy = self._accept_with_copy()
@@ -195,8 +200,7 @@ class Exchange:
                 # Another thread may have closed one just before it could know that this is waited for.
                 connected, copy = self._accept_with_copy()
             except OSError:
-                for selector in (self._requests, self._everything):
-                    selector.unregister(self._listening)
+                self._unwatch(self._listening)
                 return
             self._full = False
         connected.setblocking(True)  # Some systems hand the listening socket's mode on.
@@ -219,13 +223,13 @@ class Exchange:
                 self._watch(source.socket, source)
 
     def _drop(self, source: Writer | Reader) -> None:
-        self._everything.unregister(source.socket)
         if isinstance(source, Writer):
+            self._everything.unregister(source.socket)
             self._writers.discard(source)
             for turn in self._turns:
                 turn.unread.pop(source, None)
         else:
-            self._requests.unregister(source.socket)
+            self._unwatch(source.socket)
             self._readers.remove(source)
             source.asks = False
         source.socket.close()
@@ -336,8 +340,7 @@ class Exchange:
             self._refuses = True
         self._take_attached()  # Each was attached before, or is told that it can't be.
         if not self._full:
-            for selector in (self._requests, self._everything):
-                selector.unregister(self._listening)
+            self._unwatch(self._listening)
         self._full = False
         self._listening.close()
         if not self._acknowledges:

@@ -156,13 +156,11 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         if self._relay.is_started and self._relay.listener.is_current_thread():
             wait = False
         super().shutdown(wait, cancel_futures=cancel_futures)
-        if self._keeper is None:  # It never had a job.
+        # It never had a job; or there was no thread to be had.
+        if self._keeper is None or (wait and self._keeper.ident is None):
             self._relay.close()
         elif wait:
-            if self._keeper.ident is None:  # There was no thread to be had.
-                self._relay.close()
-            else:
-                self._keeper.join()
+            self._keeper.join()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Schedules a job, as `ProcessPoolExecutor.submit` does.
