@@ -23,8 +23,10 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import signal
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import deque
@@ -208,7 +210,15 @@ class LogQueue(forks.ForkAware):
 
         For a signal handler that logs while its own thread is writing: half a frame may be in the usual socket.
         """
-        aside = self._spare.pop() if self._spare else self._connect("put")
+        if self._spare:
+            self._put_on(self._spare.pop(), frame)
+            return
+        # Connecting takes some turns of both processes. Were this interrupted by a signal whose handler logs and has to
+        # connect as well, a timer that is faster than that would pile handlers up until RecursionError.
+        with _signals_held():
+            self._put_on(self._connect("put"), frame)
+
+    def _put_on(self, aside: socket.socket, frame: bytes) -> None:
         try:
             aside.sendall(frame)
             if self._acknowledged:
@@ -362,6 +372,23 @@ def tuned(plain: socket.socket) -> socket.socket:
         with contextlib.suppress(OSError):
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return plain
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Has the calling thread not interrupted by signals that Python code handles: they come afterwards.
+
+    With other threads in the process the kernel may give a signal to one of these, and then it interrupts after all.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    handled = {number for number in signal.valid_signals() if callable(signal.getsignal(number))}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _receive(source: socket.socket, size: int) -> bytes:
