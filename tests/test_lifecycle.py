@@ -316,6 +316,28 @@ def test_the_manager_process_ends_with_the_pool(context: BaseContext) -> None:
     assert "LogManager" not in [child.name for child in multiprocessing.active_children()]
 
 
+def test_a_spawned_manager_process_does_not_import_the_main_module(run_program: Run, tmp_path: Path) -> None:
+    ended = run_program(
+        """
+import logging, multiprocessing, sys
+from logpool import LoggingProcessPoolExecutor
+
+with open("imports", "a") as imports:
+    print(__name__, file=imports)
+
+def work():
+    logging.getLogger("app").warning("at work")
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        executor.submit(work).result()
+""",
+    )
+    assert (ended.stdout, ended.stderr) == ("at work\n", "")
+    assert (tmp_path / "imports").read_text().split() == ["__main__", "__mp_main__"]
+
+
 @pytest.mark.parametrize("start_method", START_METHODS)
 def test_a_pool_at_module_level_starts_nothing_before_it_is_used(
     run_program: Run, tmp_path: Path, start_method: str

@@ -9,7 +9,7 @@ import multiprocessing.queues
 import threading
 import warnings
 from concurrent.futures import ProcessPoolExecutor, process
-from multiprocessing import connection, managers, util
+from multiprocessing import connection, managers, popen_fork, popen_spawn_posix, util
 
 
 def test_submit_starts_the_pools_thread_under_its_lock_by_a_method_that_can_be_extended() -> None:
@@ -101,3 +101,14 @@ def test_the_pools_thread_is_woken_by_an_object_with_two_methods() -> None:
     with ProcessPoolExecutor(1) as executor:
         assert type(executor._executor_manager_thread_wakeup) is process._ThreadWakeup
     assert {"wakeup", "close", "clear"} <= set(vars(process._ThreadWakeup))
+
+
+def test_a_process_is_launched_by_methods_that_can_be_replaced() -> None:
+    # As the standard library's own class for spawn does it.
+    assert "self._popen = self._Popen(self)" in inspect.getsource(multiprocessing.process.BaseProcess.start)
+    assert issubclass(popen_spawn_posix.Popen, popen_fork.Popen)
+    assert list(inspect.signature(popen_fork.Popen._launch).parameters) == ["self", "process_obj"]
+    source = inspect.getsource(popen_spawn_posix.Popen._launch)
+    for name in ("self.sentinel", "self.pid = util.spawnv_passfds(spawn.get_executable()", "self.finalizer"):
+        assert name in source
+    assert list(inspect.signature(util.spawnv_passfds).parameters) == ["path", "args", "passfds"]

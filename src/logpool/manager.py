@@ -26,7 +26,7 @@ from multiprocessing import managers, process, util
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from logpool import forks
+from logpool import forks, program, signals
 from logpool.queues import UNIX, Address, LogQueue
 from logpool.server import serve
 
@@ -82,12 +82,22 @@ class LogManager(managers.BaseManager):
             with contextlib.closing(_listen(directory)) as listening:
                 lifeline = Lifeline(on_error)
                 _check_descriptors(lifeline.other_end)
-                server: process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
-                    target=serve,
-                    args=(listening, lifeline.other_end, directory, self._backlog, initializer, initargs),
-                    name=type(self).__name__,
-                )
-                server.start()
+                start_method = self._context.get_start_method()
+                server: process.BaseProcess
+                if initializer is None and program.serves(start_method):
+                    server = program.ServerProcess(
+                        listening, lifeline.other_end, directory, self._backlog, type(self).__name__
+                    )
+                else:
+                    server = self._context.Process(  # type: ignore[attr-defined]
+                        target=serve,
+                        args=(listening, lifeline.other_end, directory, self._backlog, initializer, initargs),
+                        name=type(self).__name__,
+                    )
+                # A Ctrl-C must not reach it before it can ignore that. But a forkserver that is started here would hand
+                # what is blocked on to all workers.
+                with contextlib.nullcontext() if start_method == "forkserver" else signals.held():
+                    server.start()
                 address: Address = listening.getsockname()
             on_error.pop_all()
         self.queue = LogQueue(address, ordered=True, key=bytes(process.current_process().authkey))

@@ -23,10 +23,8 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import signal
 import socket
 import struct
-import sys
 import threading
 import time
 from collections import deque
@@ -34,7 +32,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing import AuthenticationError, connection, process
 from typing import Any
 
-from logpool import forks
+from logpool import forks, signals
 from logpool.frames import LARGE, Frame, decode, encode, split
 
 Address = str | tuple[str, int]
@@ -215,7 +213,7 @@ class LogQueue(forks.ForkAware):
             return
         # Connecting takes some turns of both processes. Were this interrupted by a signal whose handler logs and has to
         # connect as well, a timer that is faster than that would pile handlers up until RecursionError.
-        with _signals_held():
+        with signals.held():
             self._put_on(self._connect("put"), frame)
 
     def _put_on(self, aside: socket.socket, frame: bytes) -> None:
@@ -372,23 +370,6 @@ def tuned(plain: socket.socket) -> socket.socket:
         with contextlib.suppress(OSError):
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return plain
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Has the calling thread not interrupted by signals that Python code handles: they come afterwards.
-
-    With other threads in the process the kernel may give a signal to one of these, and then it interrupts after all.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    handled = {number for number in signal.valid_signals() if callable(signal.getsignal(number))}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, handled)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _receive(source: socket.socket, size: int) -> bytes:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing import AuthenticationError, connection, process
 from typing import Any
 
+from logpool import signals
 from logpool.exchange import Exchange
 from logpool.queues import ATTACHED, LONGEST_ROLE, tuned
 
@@ -31,8 +32,8 @@ def serve(
     lifeline: socket.socket,
     directory: str | None,
     backlog: int,
-    initializer: Callable[..., object] | None,
-    initargs: Iterable[Any],
+    initializer: Callable[..., object] | None = None,
+    initargs: Iterable[Any] = (),
 ) -> None:
     """Serves until the parent is gone or has had enough. What the manager process does.
 
@@ -41,14 +42,12 @@ def serve(
         lifeline: Its other end is closed when this process is to leave.
         directory: To be removed in the end.
         backlog: Bytes that are held before processes that put wait.
-        initializer: Called first.
+        initializer: Called first; None: nothing is.
         initargs: Its arguments.
     """
     # It lives as long as its parent, which may have reasons to survive what a terminal or a supervisor sends to all.
     signal.set_wakeup_fd(-1)  # A forked copy of an asyncio program would write to that program's own.
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signals.ignore(("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"))
     try:
         if initializer is not None:
             initializer(*initargs)
