@@ -9,7 +9,6 @@ import signal
 import socket
 import stat
 import struct
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -403,27 +402,8 @@ def test_the_manager_ignores_what_a_terminal_sends_to_all(context: BaseContext) 
         assert [manager.queue.get(timeout=10) for _ in range(2)] == ["before", "after"]
 
 
-interrupts_children = False
-
-
-def interrupt_this_child() -> None:
-    if interrupts_children:
-        os.kill(os.getpid(), signal.SIGINT)
-
-
-os.register_at_fork(after_in_child=interrupt_this_child)
-
-
-@pytest.mark.parametrize("start_method", ["fork", "spawn"])  # A forkserver has its own ways, and its own process group.
-def test_the_manager_survives_an_interrupt_while_it_is_being_started(
-    start_method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    manager = LogManager(MEBIBYTE, ctx=multiprocessing.get_context(start_method))
-    with monkeypatch.context() as patch:
-        patch.setattr(sys.modules[__name__], "interrupts_children", True)
-        manager.start()
-    if start_method == "spawn":
-        os.kill(manager_pid(), signal.SIGINT)  # It takes an interpreter longer to start.
-    manager.queue.put(1)
-    assert manager.queue.get(timeout=10) == 1
-    manager.shutdown()
+def test_the_manager_survives_an_interrupt_while_it_is_being_started() -> None:
+    with LogManager(MEBIBYTE, ctx=multiprocessing.get_context("spawn")) as manager:
+        os.kill(manager_pid(), signal.SIGINT)  # Its interpreter takes longer to start.
+        manager.queue.put(1)
+        assert manager.queue.get(timeout=10) == 1
