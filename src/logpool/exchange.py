@@ -95,6 +95,9 @@ class Exchange:
         self._blocks: deque[bytes | bytearray] = deque()  # The backlog.
         self._held = 0  # Its size in bytes.
         self._turns: deque[Turn] = deque()
+        # The GNU C library gives blocks of READ_SIZE back to the kernel when they are freed, and gets them anew, page
+        # by page, unless it has seen a larger one freed: with records of 200 kB half of this process's CPU time.
+        bytearray(BLOCK_SIZE)
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._attached: deque[Writer | Reader] = deque()  # By other threads, not in the selectors yet.
         self._attaching = threading.Lock()
@@ -268,8 +271,9 @@ class Exchange:
                     del turn.unread[writer]
 
     def _has_room(self) -> bool:
-        # What is read at once must fit. But where nothing is held, a limit can't be too low for it.
-        return not self._held or self._held + READ_SIZE <= self._limit
+        # What is read at once must fit, beside the buffer and an unfinished frame. But where nothing is held, a limit
+        # can't be too low for it.
+        return not self._held or self._held + 3 * READ_SIZE <= self._limit
 
     def _hold(self, block: bytes | bytearray) -> None:
         if block:
