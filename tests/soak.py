@@ -200,7 +200,11 @@ def main() -> int:
     def run_round(number: int) -> None:
         current[:] = [Round(number, chance, directory, helpers)]
         with watchdog:
-            figures = current[0].run()
+            try:
+                figures = current[0].run()
+            except BaseException:
+                say()
+                raise
         if not figures.is_clean:
             print(f"round {number}: {figures}; {current[0]}", file=sys.stderr, flush=True)
         seen[current[0].fault] += 1
