@@ -20,6 +20,8 @@ import pytest
 
 START_METHODS = ("fork", "forkserver", "spawn")
 
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
 
 class Records(logging.Handler):
     """Keeps what it handles."""
@@ -111,7 +113,7 @@ def _nothing_left_behind() -> Iterator[None]:
 
 
 @pytest.fixture
-def run_program(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run_program(tmp_path: Path) -> Run:
     """Runs a program of its own interpreter, for what can't be seen from inside: its end."""
 
     def run(source: str, *arguments: str, timeout: float = 40) -> subprocess.CompletedProcess[str]:

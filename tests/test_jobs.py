@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing.context import BaseContext
 
@@ -177,3 +178,21 @@ class Nameless:
 )
 def test_any_callable_has_a_name(function: object, name: str) -> None:
     assert name_of(function) == name  # type: ignore[arg-type]
+
+
+def fail_to_load() -> None:
+    raise ValueError("can't be loaded")
+
+
+class Unloadable:
+    def __reduce__(self) -> tuple[object, tuple[()]]:
+        return fail_to_load, ()
+
+
+def test_a_job_that_a_worker_cannot_load_is_logged(context: BaseContext, records: Records) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor, pytest.raises(BrokenProcessPool):
+        executor.submit(repr, Unloadable()).result()
+    error, critical = records.records
+    assert (error.name, error.levelno, error.processName) == ("logpool", logging.ERROR, critical.workerName)  # type: ignore[attr-defined]
+    assert "ValueError: can't be loaded" in str(error.exc_text)
+    assert critical.exitCode == 1  # type: ignore[attr-defined]

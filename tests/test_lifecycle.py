@@ -10,10 +10,8 @@ import logging
 import multiprocessing
 import os
 import signal
-import subprocess
 import textwrap
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
@@ -22,10 +20,8 @@ from pathlib import Path
 import pytest
 
 import jobs
-from conftest import START_METHODS, Records
+from conftest import START_METHODS, Records, Run
 from logpool import LoggingProcessPoolExecutor
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 PROGRAM = """
 import logging, multiprocessing, os, sys, threading, time

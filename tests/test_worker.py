@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import jobs
-from conftest import Records
+from conftest import START_METHODS, Records, Run
 from logpool import LoggingProcessPoolExecutor
 
 TRACE = 5
@@ -200,3 +200,44 @@ def test_handlers_of_a_module_that_only_a_job_imports_are_the_parents_alone(
     helpful.logger.propagate = True
     del sys.modules["helpful"]
     assert (tmp_path / "helpful.log").read_text() == "helpful\n"
+
+
+MAIN_MODULE = """
+import logging, multiprocessing, sys
+from logpool import LoggingProcessPoolExecutor
+
+logger = logging.getLogger(__name__)
+logging.getLogger(__name__ + ".quiet").setLevel("ERROR")
+
+def work():
+    logger.debug("not this")
+    logger.info("this")
+    logger.getChild("child").info("and this")
+    logging.getLogger(__name__ + ".late").info("this, too")
+    logging.getLogger(__name__ + ".quiet").warning("nor this")
+
+def nested(start_method):
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(start_method)) as executor:
+        executor.submit(work).result()
+
+if __name__ == "__main__":
+    logging.basicConfig(format="root: %(name)s %(message)s", stream=sys.stdout)
+    logger.setLevel("INFO")
+    logging.getLogger(__name__ + ".late").setLevel("WARNING")
+    logging.getLogger(__name__ + ".quiet").setLevel("CRITICAL")
+    own = logging.StreamHandler(sys.stdout)
+    own.setFormatter(logging.Formatter("own: %(message)s"))
+    logger.addHandler(own)
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1])) as executor:
+        executor.submit(*{job}).result()
+"""
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+@pytest.mark.parametrize("job", ["(work,)", "(nested, 'fork')", "(nested, 'spawn')"])
+def test_the_main_modules_logger_is_the_same_in_a_worker(run_program: Run, start_method: str, job: str) -> None:
+    ended = run_program(MAIN_MODULE.replace("{job}", job), start_method)
+    assert (ended.stdout.splitlines(), ended.stderr) == (
+        ["own: this", "root: __main__ this", "own: and this", "root: __main__.child and this"],
+        "",
+    )

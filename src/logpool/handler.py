@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import sys
 from collections.abc import Callable
@@ -32,15 +33,22 @@ class RelayHandler(QueueHandler):
 
     queue: LogQueue
 
-    def __init__(self, queue: LogQueue, job_of: Callable[[], Job] | None = None) -> None:
+    def __init__(
+        self,
+        queue: LogQueue,
+        job_of: Callable[[], Job] | None = None,
+        main_module: tuple[str, str] | None = None,
+    ) -> None:
         """Makes a handler.
 
         Args:
             queue: As it was handed to this process.
             job_of: Tells which job the calling thread works for; None: this process knows no jobs.
+            main_module: Its name in this process, and in the one that handles the records; None: they are the same.
         """
         super().__init__(queue)
         self._job_of = job_of
+        self._main_module = main_module
         self._roomy = LARGE
 
     def prepare(self, record: LogRecord) -> Any:
@@ -52,6 +60,8 @@ class RelayHandler(QueueHandler):
         Returns:
             What the listener takes.
         """
+        if self._main_module is not None:
+            record = self._as_in_parent(record, *self._main_module)
         return flatten(record, self.handleError, () if self._job_of is None else self._job_of())
 
     def emit(self, record: LogRecord) -> None:
@@ -98,6 +108,15 @@ class RelayHandler(QueueHandler):
         """
         with contextlib.suppress(Exception):
             super().handleError(record)
+
+    def _as_in_parent(self, record: LogRecord, here: str, there: str) -> LogRecord:
+        """Gives a record of the main module's logger, or of one below that, the name that the parent has for it."""
+        top, dot, rest = str(record.name).partition(".")
+        if top != here:
+            return record
+        renamed = copy.copy(record)
+        renamed.name = there + dot + rest
+        return renamed
 
     def _make_room(self, size: int) -> None:
         """Has the next large record made in memory that the process has.

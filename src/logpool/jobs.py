@@ -6,7 +6,10 @@ it runs, and so where the worker learns what it runs, without a frame in a job's
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
+import queue
 import select
 import socket
 import threading
@@ -17,6 +20,8 @@ from typing import Any, Protocol
 
 from logpool.crash import CrashFile
 from logpool.record import Job
+
+logger = logging.getLogger("logpool")
 
 NO_JOB: Job = (None, None)
 
@@ -126,7 +131,14 @@ class CallQueue(process._SafeQueue):
             self._poller.register(_lifeline.fileno(), select.POLLIN)
             self._recv_bytes = self._receive
         new_handlers = None if _new_handlers is None else _new_handlers()
-        item: Any = super().get(block, timeout)
+        try:
+            item: Any = super().get(block, timeout)
+        except (OSError, EOFError, queue.Empty):  # The parent is gone; or nothing came.
+            raise
+        except Exception:
+            # The worker ends by this, and the pool breaks, without a word but on this worker's stderr.
+            logger.exception("A worker can't load a job that it was given.")
+            raise
         if new_handlers is not None:
             new_handlers.take_away()
         if item is not None:
@@ -178,7 +190,8 @@ class ResultQueue(queues.SimpleQueue):  # type: ignore[type-arg]
             SystemExit: The parent is gone.
         """
         self._reader.close()
-        try:
+        with contextlib.suppress(BrokenPipeError):
             super().put(obj)
-        except BrokenPipeError:
-            raise SystemExit(0) from None
+            return
+        # Not while that is being handled: it would keep a buffer, which complains on stderr when the interpreter ends.
+        raise SystemExit(0)

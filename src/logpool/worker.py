@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import socket
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -38,11 +39,17 @@ def named_loggers() -> dict[str, logging.Logger]:
     return {name: item for name, item in existing.items() if isinstance(item, logging.Logger)}
 
 
+def name_of_main_module() -> str:
+    """Returns what the main module is called here: `multiprocessing` gives it another name in processes it spawns."""
+    return getattr(sys.modules.get("__main__"), "__name__", "__main__")
+
+
 class Snapshot:
     """What of a process's logging decides which records are made, and how. It can be pickled."""
 
     def __init__(self) -> None:
         """Takes the snapshot, in the parent."""
+        self.main_module = name_of_main_module()
         self.root_level = logging.getLogger().level
         self.loggers = {name: (item.level, item.disabled) for name, item in named_loggers().items()}
         self.disabled_level = logging.Logger.manager.disable
@@ -63,10 +70,14 @@ class Snapshot:
             logging.addLevelName(level, name)
         here = named_loggers()
         for name, (level, disabled) in self.loggers.items():
-            if name in here or level != logging.NOTSET or disabled:
-                named = logging.getLogger(name)
-                named.setLevel(level)
-                named.disabled = disabled
+            names = {name}
+            if name.partition(".")[0] == self.main_module:
+                names.add(name.replace(self.main_module, name_of_main_module(), 1))
+            for local_name in names:
+                if local_name in here or level != logging.NOTSET or disabled:
+                    named = logging.getLogger(local_name)
+                    named.setLevel(level)
+                    named.disabled = disabled
         logging.getLogger().setLevel(self.root_level)
         logging.disable(self.disabled_level)
         logging.captureWarnings(self.captures_warnings)
@@ -147,7 +158,10 @@ class Installation:
         if _source_of(logging.Logger.callHandlers) != _source_of(logging.getLogger):
             # An error tracker, say, has put its own in place, to see each record. It sees them in the parent.
             logging.Logger.callHandlers = _call_handlers  # type: ignore[assignment, method-assign]
-        root.addHandler(RelayHandler(self.queue, job_of))
+        main_module = None
+        if self._snapshot is not None and self._snapshot.main_module != name_of_main_module():
+            main_module = name_of_main_module(), self._snapshot.main_module
+        root.addHandler(RelayHandler(self.queue, job_of, main_module))
 
 
 def _load(queue: LogQueue, level: int | None, pid: int, snapshot: Snapshot) -> Installation:
