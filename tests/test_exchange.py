@@ -99,3 +99,9 @@ def test_who_puts_all_the_time_keeps_nobody_waiting_when_the_backlog_is_full(run
             reader.sendall(ASK)
             got.update(decode(one) for one in receive_block(reader))
         assert got == {b"busy" * 1000, b"quiet"}
+
+
+def test_an_item_may_be_called_the_last_twice(run: Run) -> None:
+    with attached(run(2**20), "get") as reader:
+        reader.sendall(LAST + frame(b"one") + LAST + frame(b"two") + ASK)
+        assert [decode(one) for one in receive_block(reader)] == [b"one", b"two"]

@@ -322,7 +322,7 @@ def log_large(size: int, count: int) -> float:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
-@pytest.mark.parametrize("size", [200_000, 1_000_000, 3_000_000])
+@pytest.mark.parametrize("size", [200_000, 1_000_000, 5_000_000])
 def test_large_records_are_made_in_memory_that_the_worker_has(collector: Collector, size: int) -> None:
     # A forked worker's memory is in the state of the parent's.
     with LoggingProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:

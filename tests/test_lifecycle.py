@@ -312,6 +312,27 @@ def test_the_manager_process_ends_with_the_pool(context: BaseContext) -> None:
     assert "LogManager" not in [child.name for child in multiprocessing.active_children()]
 
 
+@pytest.mark.parametrize("start_method", START_METHODS)
+def test_a_program_that_ignores_the_end_of_its_children_ends_well(run_program: Run, start_method: str) -> None:
+    ended = run_program(
+        """
+import logging, multiprocessing, signal, sys
+from logpool import LoggingProcessPoolExecutor
+
+def work():
+    logging.getLogger("app").warning("at work")
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1])) as executor:
+        executor.submit(work).result()
+""",
+        start_method,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "at work\n", "")
+
+
 def test_a_spawned_manager_process_does_not_import_the_main_module(run_program: Run, tmp_path: Path) -> None:
     ended = run_program(
         """

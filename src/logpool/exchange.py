@@ -347,6 +347,8 @@ class Exchange:
 
     def _refuse(self) -> None:
         """Has whoever puts something from now on told that the queue is closed. What was put before is still read."""
+        if self._refuses:
+            return
         with self._attaching:
             self._refuses = True
         self._take_attached()  # Each was attached before, or is told that it can't be.

@@ -18,8 +18,9 @@ from logpool.record import FIELDS, PLAIN, Job, flatten
 KEPT = 2**20
 """Characters that are kept of each text in a record that is too large."""
 
-MOST_ROOM = 2**25
-"""Bytes: what the GNU C library keeps at most, DEFAULT_MMAP_THRESHOLD_MAX in its malloc.c on machines of 64 bits."""
+MOST_ROOM = 2**25 - 2**14
+"""Bytes: what the GNU C library keeps at most, DEFAULT_MMAP_THRESHOLD_MAX in its malloc.c on machines of 64 bits, less
+what it adds itself."""
 
 _formatter = logging.Formatter(logging.BASIC_FORMAT)
 

@@ -77,39 +77,39 @@ class LogManager(managers.BaseManager):
         Raises:
             OSError: There is no descriptor, port or process left. Nothing is left behind.
         """
-        with contextlib.ExitStack() as on_error:
-            directory = _make_directory(on_error)
-            with contextlib.closing(_listen(directory)) as listening:
-                lifeline = Lifeline(on_error)
-                _check_descriptors(lifeline.other_end)
-                start_method = self._context.get_start_method()
-                server: process.BaseProcess
-                if initializer is None and program.serves(start_method):
-                    server = program.ServerProcess(
-                        listening, lifeline.other_end, directory, self._backlog, type(self).__name__
-                    )
-                else:
-                    server = self._context.Process(  # type: ignore[attr-defined]
-                        target=serve,
-                        args=(listening, lifeline.other_end, directory, self._backlog, initializer, initargs),
-                        name=type(self).__name__,
-                    )
-                # A Ctrl-C must not reach it before it can ignore that. But a forkserver that is started here would hand
-                # what is blocked on to all workers.
-                with contextlib.nullcontext() if start_method == "forkserver" else signals.held():
+        start_method = self._context.get_start_method()
+        # A Ctrl-C must not leave a part of this behind, or reach the process before that can ignore it. But a
+        # forkserver that is started here would hand what is blocked on to all workers.
+        with contextlib.nullcontext() if start_method == "forkserver" else signals.held():
+            with contextlib.ExitStack() as on_error:
+                directory = _make_directory(on_error)
+                with contextlib.closing(_listen(directory)) as listening:
+                    lifeline = Lifeline(on_error)
+                    _check_descriptors(lifeline.other_end)
+                    server: process.BaseProcess
+                    if initializer is None and program.serves(start_method):
+                        server = program.ServerProcess(
+                            listening, lifeline.other_end, directory, self._backlog, type(self).__name__
+                        )
+                    else:
+                        server = self._context.Process(  # type: ignore[attr-defined]
+                            target=serve,
+                            args=(listening, lifeline.other_end, directory, self._backlog, initializer, initargs),
+                            name=type(self).__name__,
+                        )
                     server.start()
-                address: Address = listening.getsockname()
-            on_error.pop_all()
-        self.queue = LogQueue(address, ordered=True, key=bytes(process.current_process().authkey))
-        self.directory = directory
-        self.lifeline = lifeline.other_end
-        self.shutdown = util.Finalize(  # As in BaseManager: also when this is collected, or when the interpreter exits.
-            self, _shut_down, args=(server, lifeline, directory, self.queue), exitpriority=0
-        )
-        # BaseManager's own record of what its `start` has done. That one waits until the process is up, which is what
-        # this one is here to avoid.
-        self._address = address
-        self._state.value = managers.State.STARTED  # type: ignore[attr-defined]
+                    address: Address = listening.getsockname()
+                on_error.pop_all()
+            self.queue = LogQueue(address, ordered=True, key=bytes(process.current_process().authkey))
+            self.directory = directory
+            self.lifeline = lifeline.other_end
+            self.shutdown = util.Finalize(  # As in BaseManager: also when this is collected, or the interpreter exits.
+                self, _shut_down, args=(server, lifeline, directory, self.queue), exitpriority=0
+            )
+            # BaseManager's own record of what its `start` has done. That one waits until the process is up, which is
+            # what this one is here to avoid.
+            self._address = address
+            self._state.value = managers.State.STARTED  # type: ignore[attr-defined]
 
 
 class Lifeline(forks.ForkAware):
@@ -175,6 +175,7 @@ def _shut_down(server: process.BaseProcess, lifeline: Lifeline, directory: str |
     if server.exitcode is None:
         server.kill()
         server.join()
-    server.close()
+    with contextlib.suppress(ValueError):  # Where SIGCHLD is ignored nobody knows that it has ended.
+        server.close()
     if directory is not None:  # It is the manager's to remove, but the manager may have been killed.
         shutil.rmtree(directory, ignore_errors=True)

@@ -19,7 +19,6 @@ import pickle
 import socket
 import sys
 from multiprocessing import process, spawn, util
-from pathlib import Path
 
 from logpool.server import serve
 
@@ -57,27 +56,34 @@ if sys.platform != "win32":
 
         def _launch(self, process_object: process.BaseProcess) -> None:
             assert isinstance(process_object, ServerProcess)
-            source_folder = str(Path(__file__).parent.parent)
-            needs = (bytes(process_object.authkey), process_object.sockets, process_object.options)
-            with contextlib.ExitStack() as theirs:
+            needs = pickle.dumps((bytes(process_object.authkey), process_object.sockets, process_object.options))
+            # -S: what `site` imports isn't needed. -P: a module in the current directory hides no other.
+            options = ["-S", "-P", *(["-E"] if sys.flags.ignore_environment else [])]
+            with contextlib.ExitStack() as theirs, contextlib.ExitStack() as on_error:
                 read_end, write_end = os.pipe()
                 theirs.callback(os.close, read_end)
-                pipe = theirs.enter_context(open(write_end, "wb"))
+                with open(write_end, "wb") as pipe:
+                    # Before it is started, so that it never finds less, whatever happens to this process. A pipe has
+                    # room for that.
+                    pipe.write(needs)
                 # It ends when the process does, which is what `join` waits for.
                 self.sentinel, its_end = os.pipe()
                 theirs.callback(os.close, its_end)
-                self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
-                # -S: what `site` imports isn't needed. -P: a module in the current directory hides no other.
-                command = [spawn.get_executable(), "-S", "-P", "-c", COMMAND, source_folder, str(read_end)]
+                on_error.callback(os.close, self.sentinel)
+                command = [spawn.get_executable(), *options, "-c", COMMAND, SOURCE_FOLDER, str(read_end)]
                 self.pid = util.spawnv_passfds(
                     os.fsencode(command[0]),
                     [os.fsencode(part) for part in command],
                     (read_end, its_end, *process_object.sockets),
                 )
-                pickle.dump(needs, pipe)
+                on_error.pop_all()
+            self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
 
 
-COMMAND = "import sys; sys.path.insert(0, sys.argv[1]); from logpool.program import main; main(int(sys.argv[2]))"
+SOURCE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+"""Where this package is. What else is there, in a folder of all that is installed, must hide no standard module."""
+
+COMMAND = "import sys; sys.path.append(sys.argv[1]); from logpool.program import main; main(int(sys.argv[2]))"
 
 
 def serves(start_method: str) -> bool:

@@ -7,6 +7,17 @@ import signal
 import sys
 from collections.abc import Iterator
 
+_FAULTS = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL")
+
+_INTERRUPTIONS = (
+    set() if sys.platform == "win32" else signal.valid_signals() - {getattr(signal, name) for name in _FAULTS}
+)
+"""All signals but those of a thread's own fault, which nothing can hold."""
+
+
+def _is_handled(number: int) -> bool:
+    return callable(signal.getsignal(number))
+
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
@@ -18,12 +29,20 @@ def held() -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    handled = {number for number in signal.valid_signals() if callable(signal.getsignal(number))}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+    # Asked first, because the call that blocks may run a handler, which may raise.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        # All at once, because to ask for each takes long enough to be interrupted by a timer.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
+        # No loop in Python: handlers run at its jumps, too, some of which CPython (3.13) leaves out of the `try`.
+        signal.pthread_sigmask(signal.SIG_SETMASK, before | set(filter(_is_handled, _INTERRUPTIONS)))
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        finally:
+            # A handler that another thread's signal has called may have raised before that could be done.
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def ignore(names: tuple[str, ...]) -> None:

@@ -1,0 +1,77 @@
+"""Signals that are held while something must not be interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from logpool import signals
+
+
+class Interruption(BaseException):
+    pass
+
+
+armed: list[bool] = []
+
+
+def interrupt(number: int, frame: object) -> None:
+    if armed:
+        armed.clear()
+        raise Interruption
+
+
+@pytest.fixture
+def interruptions() -> Iterator[None]:
+    """SIGALRM raises."""
+    before = signal.signal(signal.SIGALRM, interrupt)
+    armed.append(True)
+    yield
+    armed.clear()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("interruptions")
+def test_a_signal_that_python_handles_comes_afterwards() -> None:
+    reached = []
+
+    def interrupt_oneself() -> None:
+        with signals.held():
+            os.kill(os.getpid(), signal.SIGALRM)
+            reached.append(True)
+
+    with pytest.raises(Interruption):
+        interrupt_oneself()
+    assert reached
+
+
+@pytest.mark.usefixtures("interruptions")
+def test_only_signals_that_python_handles_are_held() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with signals.held():
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, ()) - before
+    assert held >= {signal.SIGALRM, signal.SIGINT}
+    assert held.isdisjoint({signal.SIGTERM, signal.SIGSEGV})
+
+
+@pytest.mark.usefixtures("interruptions")
+def test_no_signal_is_left_blocked_by_a_handler_that_raises_at_any_moment() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    interrupted = 0
+    for _ in range(20_000):
+        try:
+            armed.append(True)
+            signal.setitimer(signal.ITIMER_REAL, 0.0001)
+            with signals.held():
+                pass
+            with signals.held():
+                pass
+            armed.clear()
+        except Interruption:
+            interrupted += 1
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    assert interrupted > 0
