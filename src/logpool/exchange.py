@@ -32,6 +32,10 @@ READ_SIZE = 2**18
 BLOCK_SIZE = 2**20
 """Bytes of backlog after which a block is large enough to be handed out."""
 
+WORKING_MEMORY = 2**20
+"""Bytes of the backlog's limit that are left for what reading takes beside: the buffer, small unfinished frames, and what
+the allocator can't use of what it has."""
+
 MOST_IN_KERNEL = 2**24
 """Bytes that one socket can't have in the kernel: more than Linux lets a TCP socket grow to by itself (4 MiB to send
 and 6 MiB received)."""
@@ -43,7 +47,7 @@ class Writer:
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
         self.socket = connected
-        self.assembler = Assembler()
+        self.assembler = Assembler(READ_SIZE)
         self.last_read = 0  # The number of the exchange's read.
 
 
@@ -98,8 +102,8 @@ class Exchange:
         self._reads = 0  # How many there were.
         self._turns: deque[Turn] = deque()
         # The GNU C library gives blocks of READ_SIZE back to the kernel when they are freed, and gets them anew, page
-        # by page, unless it has seen a larger one freed: with records of 200 kB half of this process's CPU time.
-        bytearray(BLOCK_SIZE)
+        # by page, unless it has seen a larger one freed: with large records half of this process's CPU time.
+        bytearray(4 * BLOCK_SIZE)
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._attached: deque[Writer | Reader] = deque()  # By other threads, not in the selectors yet.
         self._attaching = threading.Lock()
@@ -252,8 +256,10 @@ class Exchange:
     def _read(self, writer: Writer) -> None:
         self._reads += 1
         writer.last_read = self._reads
+        room = writer.assembler.room()
+        target = self._buffer if room is None else room
         try:
-            size = writer.socket.recv_into(self._buffer)
+            size = writer.socket.recv_into(target)
         except BlockingIOError:
             size = -1
         except OSError:
@@ -263,23 +269,23 @@ class Exchange:
             return
         if size > 0:
             try:
-                block = writer.assembler.feed(self._buffer[:size])
+                block = writer.assembler.feed(target[:size]) if room is None else writer.assembler.filled(size)
                 self._hold(block)
                 if block and self._acknowledges:
                     writer.socket.sendall(ACKNOWLEDGEMENT)  # Who puts waits for it, so it was one frame.
-            except (ValueError, OSError):  # No stream of frames, so what follows can't be made out; or it has died.
+            except (ValueError, MemoryError, OSError):
+                # No stream of frames, so what follows can't be made out; or nobody can take it; or it has died.
                 self._drop(writer)
                 return
         for turn in self._turns:
             if writer in turn.unread:
                 turn.unread[writer] -= size
-                if size < READ_SIZE or turn.unread[writer] <= 0:
+                if size < len(target) or turn.unread[writer] <= 0:
                     del turn.unread[writer]
 
     def _has_room(self) -> bool:
-        # What is read at once must fit, beside the buffer and an unfinished frame. But where nothing is held, a limit
-        # can't be too low for it.
-        return not self._held or self._held + 3 * READ_SIZE <= self._limit
+        # What is read at once must fit. But where nothing is held, a limit can't be too low for it.
+        return not self._held or self._held + READ_SIZE + WORKING_MEMORY <= self._limit
 
     def _hold(self, block: bytes | bytearray) -> None:
         if block:

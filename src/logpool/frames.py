@@ -92,12 +92,42 @@ def split(block: bytes) -> Iterator[Frame]:
 class Assembler:
     """Cuts a stream of bytes, as it comes, after the last whole frame.
 
-    Each byte is looked at once: a frame of megabytes that comes in small pieces costs no more than one in a piece.
+    Each byte is looked at once: a frame of megabytes that comes in small pieces costs no more than one in a piece. A
+    frame that is larger than what is read at once gets memory of its own, into which the rest of it is read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, read_size: int) -> None:
+        """Prepares for the beginning of a stream.
+
+        Args:
+            read_size: Bytes that are read at once.
+        """
+        self._read_size = read_size
         self._partial = bytearray()
         self._needed = HEADER.size  # Bytes that _partial must have before it is worth another look.
+        self._rest: memoryview | None = None  # Of a large frame: what of its memory hasn't been read yet.
+
+    def room(self) -> memoryview | None:
+        """Returns where the next bytes are to be read to, for `filled`; None: anywhere, for `feed`."""
+        return None if self._rest is None else self._rest[: self._read_size]
+
+    def filled(self, size: int) -> bytes | bytearray:
+        """Takes the next bytes of the stream, which are where `room` said.
+
+        Args:
+            size: How many.
+
+        Returns:
+            The large frame, if it is whole by now; else nothing.
+        """
+        assert self._rest is not None
+        self._rest = self._rest[size:]
+        if self._rest:
+            return b""
+        self._rest = None
+        frame, self._partial = self._partial, bytearray()
+        self._needed = HEADER.size
+        return frame
 
     def feed(self, data: memoryview) -> bytes | bytearray:
         """Takes the next bytes of the stream.
@@ -110,11 +140,13 @@ class Assembler:
 
         Raises:
             ValueError: The stream is no stream of frames, or a frame is larger than MAX_BODY.
+            MemoryError: There is no memory for a frame.
         """
         partial = self._partial
         if not partial:
             end = self._end_of_whole_frames(data)
             partial += data[end:]
+            self._make_room()
             return bytes(data[:end])
         partial += data
         if len(partial) < self._needed:
@@ -123,7 +155,16 @@ class Assembler:
         # Handed over without a copy, because it may be large.
         self._partial = partial[end:]
         del partial[end:]
+        self._make_room()
         return partial
+
+    def _make_room(self) -> None:
+        if self._needed > self._read_size:
+            read = len(self._partial)
+            frame = bytearray(self._needed)
+            frame[:read] = self._partial
+            self._partial = frame
+            self._rest = memoryview(frame)[read:]
 
     def _end_of_whole_frames(self, data: bytearray | memoryview) -> int:
         unpack_from = HEADER.unpack_from
