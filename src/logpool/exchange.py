@@ -33,8 +33,8 @@ BLOCK_SIZE = 2**20
 """Bytes of backlog after which a block is large enough to be handed out."""
 
 WORKING_MEMORY = 2**20
-"""Bytes of the backlog's limit that are left for what reading takes beside: the buffer, small unfinished frames, and what
-the allocator can't use of what it has."""
+"""Bytes of the backlog's limit that are left for what reading takes beside: the buffer, small unfinished frames, and
+what the allocator can't use of what it has."""
 
 MOST_IN_KERNEL = 2**24
 """Bytes that one socket can't have in the kernel: more than Linux lets a TCP socket grow to by itself (4 MiB to send
