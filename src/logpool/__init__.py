@@ -16,9 +16,15 @@ def __getattr__(name: str) -> Any:
     # without what only a parent needs.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from logpool import executor, relay
+    from multiprocessing import process
 
-    globals().update(LogRelay=relay.LogRelay, LoggingProcessPoolExecutor=executor.LoggingProcessPoolExecutor)
+    from logpool import executor
+
+    globals()["LoggingProcessPoolExecutor"] = executor.LoggingProcessPoolExecutor
+    if name == "LogRelay" or process.parent_process() is None:
+        from logpool import relay
+
+        globals()["LogRelay"] = relay.LogRelay
     return globals()[name]
 
 

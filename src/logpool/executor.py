@@ -18,15 +18,18 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.context import BaseContext
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from logpool.crash import DeathWatch
+from logpool.frames import DEFAULT_BACKLOG
 from logpool.jobs import CallQueue, ResultQueue
-from logpool.listener import RelayListener
 from logpool.pool import PoolThread, Wakeup
-from logpool.queues import LogQueue
-from logpool.relay import DEFAULT_BACKLOG, LogRelay
 from logpool.worker import WorkerStart, initialize
+
+if TYPE_CHECKING:
+    from logpool.listener import RelayListener
+    from logpool.queues import LogQueue
+    from logpool.relay import LogRelay
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,6 +74,9 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         ProcessPoolExecutor(max_workers, mp_context, initializer, initargs, max_tasks_per_child=max_tasks_per_child)
         if mp_context is None:  # As the base class chooses.
             mp_context = multiprocessing.get_context(None if max_tasks_per_child is None else "spawn")
+        # Here, because a spawned worker imports the main module, and with it this one, but makes no executor as a rule.
+        from logpool.relay import LogRelay
+
         self._relay = LogRelay(mp_context, handlers=log_handlers, level=log_level, backlog=log_backlog)
         self._keeper: threading.Thread | None = None
         self._submit_lock = threading.Lock()

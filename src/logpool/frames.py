@@ -20,6 +20,8 @@ LENGTH = PICKLED - 1
 MAX_BODY = 256 * 2**20
 """Most bytes that one item may take: 256 MiB. The receiver holds a frame in memory whole, so a limit there must be."""
 
+DEFAULT_BACKLOG = 64 * 2**20
+"""Bytes of frames that are held before who puts waits: 64 MiB."""
 
 Frame = tuple[bytes | memoryview, bool]
 """The body of a frame that came out of the queue, and whether it is a pickle. A plain tuple, because there are many."""

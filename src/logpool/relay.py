@@ -9,13 +9,11 @@ from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, Self
 
+from logpool.frames import DEFAULT_BACKLOG
 from logpool.listener import RelayListener
 from logpool.manager import LogManager
 from logpool.queues import LogQueue
 from logpool.worker import Installation
-
-DEFAULT_BACKLOG = 64 * 2**20
-"""Bytes: 64 MiB."""
 
 NOT_STARTED = "the relay is not started: use it as a context manager"
 
