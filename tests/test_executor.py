@@ -326,7 +326,7 @@ def log_while_a_timer_logs(count: int, size: int) -> int:
         logger.info("tick")
 
     signal.signal(signal.SIGALRM, tick)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     try:
         for number in range(count):
             logger.info("long %d %s", number, "x" * size)

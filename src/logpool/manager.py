@@ -15,7 +15,6 @@ Knows nothing of logging.
 from __future__ import annotations
 
 import contextlib
-import hmac  # noqa: F401  # What a handshake imports: forked processes have it then.
 import multiprocessing
 import os
 import shutil

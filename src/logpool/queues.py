@@ -22,6 +22,7 @@ Knows nothing of logging.
 from __future__ import annotations
 
 import contextlib
+import hmac  # noqa: F401  # A handshake imports it. It may be interrupted by one that would find half of it.
 import queue
 import socket
 import struct
