@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from benchmarks import readme
 
 CHECKOUT = Path(__file__).parent.parent
 EXAMPLES = CHECKOUT / "examples"
@@ -385,3 +387,10 @@ def test_files_that_readme_links_to_exist() -> None:
     links = re.findall(r"\]\(([^)]+)\)", README)
     assert {f"examples/{name}" for name in FILES} <= set(links)
     assert [link for link in links if not (CHECKOUT / link).is_file()] == []
+
+
+def test_figures_in_readme_are_those_of_the_last_full_run_of_the_benchmarks() -> None:
+    results = json.loads((CHECKOUT / "benchmarks" / "results.json").read_text())
+    assert not results["quick"]
+    text = readme.README.read_text()
+    assert readme.insert(text, readme.section(results)) == text
