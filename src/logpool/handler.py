@@ -25,6 +25,18 @@ what it adds itself."""
 _formatter = logging.Formatter(logging.BASIC_FORMAT)
 
 
+def with_top(name: str, old: str, new: str) -> str:
+    """Returns a logger's name with a new first part.
+
+    Args:
+        name: The logger's.
+        old: The first part that is replaced; a name that has another is returned as it is.
+        new: What comes in its place.
+    """
+    top, dot, rest = name.partition(".")
+    return new + dot + rest if top == old else name
+
+
 class RelayHandler(QueueHandler):
     """Puts each record into the log queue, made into bytes.
 
@@ -62,7 +74,10 @@ class RelayHandler(QueueHandler):
             What the listener takes.
         """
         if self._main_module is not None:
-            record = self._as_in_parent(record, *self._main_module)
+            name = str(record.name)
+            if (there := with_top(name, *self._main_module)) != name:
+                record = copy.copy(record)
+                record.name = there
         return flatten(record, self.handleError, () if self._job_of is None else self._job_of())
 
     def emit(self, record: LogRecord) -> None:
@@ -109,15 +124,6 @@ class RelayHandler(QueueHandler):
         """
         with contextlib.suppress(Exception):
             super().handleError(record)
-
-    def _as_in_parent(self, record: LogRecord, here: str, there: str) -> LogRecord:
-        """Gives a record of the main module's logger, or of one below that, the name that the parent has for it."""
-        top, dot, rest = str(record.name).partition(".")
-        if top != here:
-            return record
-        renamed = copy.copy(record)
-        renamed.name = there + dot + rest
-        return renamed
 
     def _make_room(self, size: int) -> None:
         """Has the next large record made in memory that the process has.

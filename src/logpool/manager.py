@@ -79,26 +79,26 @@ class LogManager(managers.BaseManager):
         start_method = self._context.get_start_method()
         # A Ctrl-C must not leave a part of this behind, or reach the process before that can ignore it. But a
         # forkserver that is started here would hand what is blocked on to all workers.
-        with contextlib.nullcontext() if start_method == "forkserver" else signals.held():
-            with contextlib.ExitStack() as on_error:
-                directory = _make_directory(on_error)
-                with contextlib.closing(_listen(directory)) as listening:
-                    lifeline = Lifeline(on_error)
-                    _check_descriptors(lifeline.other_end)
-                    server: process.BaseProcess
-                    if initializer is None and program.serves(start_method):
-                        server = program.ServerProcess(
-                            listening, lifeline.other_end, directory, self._backlog, type(self).__name__
-                        )
-                    else:
-                        server = self._context.Process(  # type: ignore[attr-defined]
-                            target=serve,
-                            args=(listening, lifeline.other_end, directory, self._backlog, initializer, initargs),
-                            name=type(self).__name__,
-                        )
-                    server.start()
-                    address: Address = listening.getsockname()
-                on_error.pop_all()
+        held = contextlib.nullcontext() if start_method == "forkserver" else signals.held()
+        with held, contextlib.ExitStack() as on_error:
+            directory = _make_directory(on_error)
+            with contextlib.closing(_listen(directory)) as listening:
+                lifeline = Lifeline(on_error)
+                _check_descriptors(lifeline.other_end)
+                server: process.BaseProcess
+                if initializer is None and program.serves(start_method):
+                    server = program.ServerProcess(
+                        listening, lifeline.other_end, directory, self._backlog, type(self).__name__
+                    )
+                else:
+                    server = self._context.Process(  # type: ignore[attr-defined]
+                        target=serve,
+                        args=(listening, lifeline.other_end, directory, self._backlog, initializer, initargs),
+                        name=type(self).__name__,
+                    )
+                server.start()
+                address: Address = listening.getsockname()
+            on_error.pop_all()
             self.queue = LogQueue(address, ordered=True, key=bytes(process.current_process().authkey))
             self.directory = directory
             self.lifeline = lifeline.other_end

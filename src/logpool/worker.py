@@ -18,7 +18,7 @@ from typing import Any
 
 from logpool import jobs
 from logpool.crash import CrashFile
-from logpool.handler import RelayHandler
+from logpool.handler import RelayHandler, with_top
 from logpool.queues import LogQueue
 from logpool.record import Job
 
@@ -69,11 +69,9 @@ class Snapshot:
         for level, name in self.level_names:
             logging.addLevelName(level, name)
         here = named_loggers()
+        main_module = name_of_main_module()
         for name, (level, disabled) in self.loggers.items():
-            names = {name}
-            if name.partition(".")[0] == self.main_module:
-                names.add(name.replace(self.main_module, name_of_main_module(), 1))
-            for local_name in names:
+            for local_name in {name, with_top(name, self.main_module, main_module)}:
                 if local_name in here or level != logging.NOTSET or disabled:
                     named = logging.getLogger(local_name)
                     named.setLevel(level)
@@ -159,8 +157,8 @@ class Installation:
             # An error tracker, say, has put its own in place, to see each record. It sees them in the parent.
             logging.Logger.callHandlers = _call_handlers  # type: ignore[assignment, method-assign]
         main_module = None
-        if self._snapshot is not None and self._snapshot.main_module != name_of_main_module():
-            main_module = name_of_main_module(), self._snapshot.main_module
+        if self._snapshot is not None and self._snapshot.main_module != (here := name_of_main_module()):
+            main_module = here, self._snapshot.main_module
         root.addHandler(RelayHandler(self.queue, job_of, main_module))
 
 
