@@ -6,6 +6,8 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
+from concurrent.futures import process
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -159,8 +161,6 @@ def fork_a_child_that_crashes_then_die() -> None:
 
 
 def test_a_death_while_others_submit_is_reported(records: Records) -> None:
-    import threading
-
     with LoggingProcessPoolExecutor(1) as executor:
         going_on = True
 
@@ -180,6 +180,29 @@ def test_a_death_while_others_submit_is_reported(records: Records) -> None:
         for thread in threads:
             thread.join()
     assert len(reports(records)) == 1
+
+
+def test_a_death_before_the_first_submit_goes_on_is_reported(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_broken = threading.Event()
+    terminate_broken = process._ExecutorManagerThread.terminate_broken
+
+    def terminate_broken_and_tell(thread: process._ExecutorManagerThread, cause: object) -> None:
+        is_broken.set()
+        terminate_broken(thread, cause)
+
+    def start_and_sleep(thread: process._ExecutorManagerThread) -> None:
+        threading.Thread.start(thread)
+        assert is_broken.wait(30)
+
+    # As a busy machine may do it: the thread that submits isn't on a CPU before the pool breaks.
+    monkeypatch.setattr(process._ExecutorManagerThread, "start", start_and_sleep, raising=False)
+    monkeypatch.setattr(process._ExecutorManagerThread, "terminate_broken", terminate_broken_and_tell)
+    with LoggingProcessPoolExecutor(1, context) as executor, pytest.raises(BrokenProcessPool):
+        executor.submit(jobs.die, signal.SIGKILL, 5).result()
+    assert len(reports(records)) == 1
+    assert records.messages[:5] == [str(number) for number in range(5)]
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])  # With forkserver the stock class doesn't notice.

@@ -12,19 +12,31 @@ from concurrent.futures import ProcessPoolExecutor, process
 from multiprocessing import connection, managers, popen_fork, popen_spawn_posix, util
 
 
-def test_submit_starts_the_pools_thread_under_its_lock_by_a_method_that_can_be_extended() -> None:
-    locked: list[bool] = []
+def test_submit_makes_the_pools_thread_under_its_lock_and_starts_it_when_it_has_kept_it() -> None:
+    seen: list[tuple[bool, bool]] = []
 
     class Watched(ProcessPoolExecutor):
+        kept: threading.Thread | None
+
+        @property
+        def _executor_manager_thread(self) -> threading.Thread | None:
+            return self.kept
+
+        @_executor_manager_thread.setter
+        def _executor_manager_thread(self, thread: threading.Thread | None) -> None:
+            self.kept = thread
+            if thread is not None:
+                seen.append((self._shutdown_lock.locked(), thread.is_alive()))
+
         def _start_executor_manager_thread(self) -> None:
-            locked.append(self._shutdown_lock.locked())
             super()._start_executor_manager_thread()
-            assert isinstance(self._executor_manager_thread, threading.Thread)
+            assert self.kept is not None
+            seen.append((self._shutdown_lock.locked(), self.kept.is_alive()))
 
     with Watched(1) as executor:
         executor.submit(int).result()
         executor.submit(int).result()
-    assert locked == [True, True]
+    assert seen == [(True, False), (True, True), (True, True)]
 
 
 def test_captured_warnings_are_shown_by_a_function_of_logging() -> None:

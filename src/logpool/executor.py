@@ -11,6 +11,7 @@ Everything in this module runs in the parent.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import sys
@@ -208,24 +209,33 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         if self._executor_manager_thread is not None and wakeup is not None:
             wakeup.wakeup()
 
-    def _start_executor_manager_thread(self) -> None:
-        # A private method of the base class: the one place where the thread that outlives every other part of the pool
-        # is known and can't be taken away by a `shutdown` in another thread, and from where it may be joined however
-        # the pool ends. Called by each `submit`, under the pool's lock, after the first has forked its workers.
-        super()._start_executor_manager_thread()
-        if self._keeper is None:
-            pool_thread: Any = self._executor_manager_thread  # Typeshed has another type for it.
+    @property
+    def _executor_manager_thread(self) -> Any:  # Typeshed has another type for it.
+        return self._pool_thread
+
+    @_executor_manager_thread.setter
+    def _executor_manager_thread(self, thread: Any) -> None:
+        # A private attribute of the base class: the one place where the thread that outlives every other part of the
+        # pool is known before it runs, and from where it may be joined however the pool ends. Once it runs it may be
+        # too late: the first worker can die before the thread that submits is on a CPU again. Set under the pool's
+        # lock, after the first `submit` has forked the workers; and to None by the constructor and `shutdown`.
+        if thread is not None:
             self._keeper = threading.Thread(
-                target=_keep, args=(pool_thread, self._relay), name="logpool-keeper", daemon=False
+                target=_keep, args=(thread, self._relay), name="logpool-keeper", daemon=False
             )
-            PoolThread.adopt(pool_thread, self._death_watch, self._keeper)
-            try:
+            PoolThread.adopt(thread, self._death_watch, self._keeper)
+            # Interpreters that shut down start no threads. The jobs go on; shutdown, or the end of the interpreter, has
+            # their records handled.
+            with contextlib.suppress(RuntimeError):
                 self._relay.listen()
+        self._pool_thread = thread
+
+    def _start_executor_manager_thread(self) -> None:
+        # A private method of the base class, called by each `submit`, under the pool's lock.
+        super()._start_executor_manager_thread()
+        if self._keeper is not None and self._keeper.ident is None:
+            with contextlib.suppress(RuntimeError):  # As above.
                 self._keeper.start()
-            except RuntimeError:
-                # Interpreters that shut down start no threads. The jobs go on; shutdown, or the end of the interpreter,
-                # has their records handled.
-                pass
 
 
 def _keep(pool_thread: threading.Thread, relay: LogRelay) -> None:
