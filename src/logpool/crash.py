@@ -17,7 +17,8 @@ import signal
 from collections.abc import Callable, Iterable
 from multiprocessing import connection, util
 from multiprocessing.process import BaseProcess
-from typing import Any
+
+from logpool.hints import Any
 
 logger = logging.getLogger("logpool")
 

@@ -17,7 +17,8 @@ import itertools
 import pickle
 from collections.abc import Iterable, Mapping
 from types import CodeType, TracebackType
-from typing import Any
+
+from logpool.hints import Any
 
 Packed = tuple[bytes | None, str]
 """A pickle, and the text that stands for it where it can't be loaded. No pickle: it couldn't be made."""

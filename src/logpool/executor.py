@@ -19,21 +19,23 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.context import BaseContext
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from logpool.crash import DeathWatch
 from logpool.frames import DEFAULT_BACKLOG
+from logpool.hints import TYPE_CHECKING, Any
 from logpool.jobs import CallQueue, ResultQueue
 from logpool.pool import PoolThread, Wakeup
 from logpool.worker import WorkerStart, initialize
 
 if TYPE_CHECKING:
+    from typing import ParamSpec, TypeVar
+
     from logpool.listener import RelayListener
     from logpool.queues import LogQueue
     from logpool.relay import LogRelay
 
-P = ParamSpec("P")
-T = TypeVar("T")
+    P = ParamSpec("P")
+    T = TypeVar("T")
 
 
 class LoggingProcessPoolExecutor(ProcessPoolExecutor):

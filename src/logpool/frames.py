@@ -11,7 +11,8 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Iterator
-from typing import Any
+
+from logpool.hints import Any
 
 HEADER = struct.Struct("!I")
 PICKLED = 1 << 31

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 from logging import LogRecord
 from logging.handlers import QueueHandler
-from typing import Any
 
 from logpool.frames import LARGE, MAX_BODY
+from logpool.hints import Any
 from logpool.queues import LogQueue
 from logpool.record import FIELDS, PLAIN, Job, flatten
 

@@ -16,9 +16,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import process
 from multiprocessing import connection, queues
-from typing import Any, Protocol
 
 from logpool.crash import CrashFile
+from logpool.hints import Any, Protocol
 from logpool.record import Job
 
 logger = logging.getLogger("logpool")

@@ -3,11 +3,13 @@
     parent process                                manager process
     LogManager ── lifeline ──────────────────────▶ serve (server.py)
        binds the socket, starts the process
+       queue ◀──── a connection of its own ──────▶
 
 The parent binds the listening socket, so that it knows the address before the process runs: workers and manager start
-side by side, and a worker that is first waits in the socket's backlog. The lifeline is a socket that nothing is ever
-sent on. Its parent's end is the parent's alone; when that closes, because the parent wants it or because the parent is
-dead, the manager leaves.
+side by side, and a worker that is first waits in the socket's backlog. The parent's own connection is there from the
+start, so it needs no handshake, and finds a manager that is up or will be. Nothing is ever sent on the lifeline. Its
+parent's end is the parent's alone; when that closes, because the parent wants it or because the parent is dead, the
+manager leaves.
 
 Knows nothing of logging.
 """
@@ -15,6 +17,7 @@ Knows nothing of logging.
 from __future__ import annotations
 
 import contextlib
+import hmac  # noqa: F401  # A fork in the midst of its import would leave a child that never shakes hands.
 import multiprocessing
 import os
 import shutil
@@ -26,8 +29,8 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 from logpool import forks, program, signals
-from logpool.queues import UNIX, Address, LogQueue
-from logpool.server import serve
+from logpool.queues import UNIX, LogQueue, tuned
+from logpool.server import Sockets, serve
 
 SHUTDOWN_TIMEOUT = 5.0
 """Seconds that the manager process has to leave before it is killed. It takes milliseconds unless it was stopped."""
@@ -84,30 +87,34 @@ class LogManager(managers.BaseManager):
             directory = _make_directory(on_error)
             with contextlib.closing(_listen(directory)) as listening:
                 lifeline = Lifeline(on_error)
-                _check_descriptors(lifeline.other_end)
-                server: process.BaseProcess
-                if initializer is None and program.serves(start_method):
-                    server = program.ServerProcess(
-                        listening, lifeline.other_end, directory, self._backlog, type(self).__name__
-                    )
-                else:
-                    server = self._context.Process(  # type: ignore[attr-defined]
-                        target=serve,
-                        args=(listening, lifeline.other_end, directory, self._backlog, initializer, initargs),
-                        name=type(self).__name__,
-                    )
-                server.start()
-                address: Address = listening.getsockname()
+                reader, its_end = socket.socketpair()
+                # There before the process is forked, which drops what is the parent's alone, as any child does.
+                key = bytes(process.current_process().authkey)
+                queue = LogQueue(listening.getsockname(), key=key, reader=tuned(reader))
+                on_error.callback(queue.close)
+                with its_end:
+                    _check_descriptors(its_end)
+                    sockets = Sockets(listening, lifeline.other_end, its_end)
+                    server: process.BaseProcess
+                    if initializer is None and program.serves(start_method):
+                        server = program.ServerProcess(sockets, directory, self._backlog, type(self).__name__)
+                    else:
+                        server = self._context.Process(  # type: ignore[attr-defined]
+                            target=serve,
+                            args=(sockets, directory, self._backlog, initializer, initargs),
+                            name=type(self).__name__,
+                        )
+                    server.start()
             on_error.pop_all()
-            self.queue = LogQueue(address, ordered=True, key=bytes(process.current_process().authkey))
+            self.queue = queue
             self.directory = directory
             self.lifeline = lifeline.other_end
             self.shutdown = util.Finalize(  # As in BaseManager: also when this is collected, or the interpreter exits.
-                self, _shut_down, args=(server, lifeline, directory, self.queue), exitpriority=0
+                self, _shut_down, args=(server, lifeline, directory, queue), exitpriority=0
             )
             # BaseManager's own record of what its `start` has done. That one waits until the process is up, which is
             # what this one is here to avoid.
-            self._address = address
+            self._address = queue.address
             self._state.value = managers.State.STARTED  # type: ignore[attr-defined]
 
 

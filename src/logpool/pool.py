@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import process
-from typing import Any
 
 from logpool.crash import DeathWatch
+from logpool.hints import Any
 
 
 class Wakeup(process._ThreadWakeup):

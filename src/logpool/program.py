@@ -18,9 +18,9 @@ import os
 import pickle
 import socket
 import sys
-from multiprocessing import process, spawn, util
+from multiprocessing import process, util
 
-from logpool.server import serve
+from logpool.server import Sockets, serve
 
 if sys.platform != "win32":
     from multiprocessing import popen_fork
@@ -28,20 +28,17 @@ if sys.platform != "win32":
     class ServerProcess(process.BaseProcess):
         """A process of `multiprocessing`, but for its start."""
 
-        def __init__(
-            self, listening: socket.socket, lifeline: socket.socket, directory: str | None, backlog: int, name: str
-        ) -> None:
+        def __init__(self, sockets: Sockets, directory: str | None, backlog: int, name: str) -> None:
             """Prepares the process.
 
             Args:
-                listening: As for `serve`.
-                lifeline: As for `serve`.
+                sockets: As for `serve`.
                 directory: As for `serve`.
                 backlog: As for `serve`.
                 name: The process's.
             """
             super().__init__(name=name)
-            self.sockets = (listening.fileno(), lifeline.fileno())
+            self.descriptors = [item.fileno() for item in (sockets.listening, sockets.lifeline, sockets.reader)]
             self.options = (directory, backlog)
 
         # Private, but what each context's class of processes sets. There is no public way to have a process among the
@@ -55,8 +52,10 @@ if sys.platform != "win32":
         """Starts the program, and hands it what it needs."""
 
         def _launch(self, process_object: process.BaseProcess) -> None:
+            from multiprocessing import spawn  # Here, because the program itself doesn't need it.
+
             assert isinstance(process_object, ServerProcess)
-            needs = pickle.dumps((bytes(process_object.authkey), process_object.sockets, process_object.options))
+            needs = pickle.dumps((bytes(process_object.authkey), process_object.descriptors, process_object.options))
             # -S: what `site` imports isn't needed. -P: a module in the current directory hides no other.
             options = ["-S", "-P", *(["-E"] if sys.flags.ignore_environment else [])]
             with contextlib.ExitStack() as theirs, contextlib.ExitStack() as on_error:
@@ -74,7 +73,7 @@ if sys.platform != "win32":
                 self.pid = util.spawnv_passfds(
                     os.fsencode(command[0]),
                     [os.fsencode(part) for part in command],
-                    (read_end, its_end, *process_object.sockets),
+                    (read_end, its_end, *process_object.descriptors),
                 )
                 on_error.pop_all()
             self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
@@ -103,8 +102,8 @@ def main(pipe: int) -> None:
         pipe: The descriptor from which it learns what it needs.
     """
     with open(pipe, "rb") as source:
-        authkey, (listening, lifeline), (directory, backlog) = pickle.load(source)
+        authkey, descriptors, (directory, backlog) = pickle.load(source)
     process.current_process().authkey = authkey
-    serve(socket.socket(fileno=listening), socket.socket(fileno=lifeline), directory, backlog)
+    serve(Sockets(*(socket.socket(fileno=descriptor) for descriptor in descriptors)), directory, backlog)
     # As a forked process ends: nothing is left to be done, and the parent waits.
     os._exit(0)

@@ -22,7 +22,6 @@ Knows nothing of logging.
 from __future__ import annotations
 
 import contextlib
-import hmac  # noqa: F401  # A handshake imports it. It may be interrupted by one that would find half of it.
 import queue
 import socket
 import struct
@@ -31,10 +30,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from multiprocessing import AuthenticationError, connection, process
-from typing import Any
 
 from logpool import forks, signals
 from logpool.frames import LARGE, Frame, decode, encode, split
+from logpool.hints import Any
 
 Address = str | tuple[str, int]
 """A path (AF_UNIX), or host and port (AF_INET), as `multiprocessing.connection` has it."""
@@ -81,32 +80,32 @@ class LogQueue(forks.ForkAware):
 
     before_get: Callable[[], object] | None
 
-    def __init__(self, address: Address, *, ordered: bool = False, key: bytes | None = None) -> None:
+    def __init__(self, address: Address, *, key: bytes | None = None, reader: socket.socket | None = None) -> None:
         """Makes the queue's face for this process. Nothing is connected before the first put or get.
 
         Args:
             address: Where the manager process listens.
-            ordered: Whether this process's puts take their place behind all that was put before, as they do from its
-                first get on.
             key: By which processes know each other; None: the `authkey` that this process has when it connects.
+            reader: The queue's from now on: a connection by which the manager has this process as one that gets. So
+                its puts take their place behind all that was put before, as else from its first get on.
         """
         self.address = address
         self._key = key
-        self._ordered = ordered
         self._family: int = UNIX if isinstance(address, str) else socket.AF_INET
         self._acknowledged = self._family == socket.AF_INET
-        self._begin()
+        self._begin(reader)
         forks.register(self)
 
-    def _begin(self) -> None:
+    def _begin(self, reader: socket.socket | None = None) -> None:
         # Reentrant: a signal handler may log while its thread is writing, or waiting for an answer.
         self._put_lock = threading.RLock()
         self._writing = False
         self._writer: socket.socket | None = None
         self._spare: list[socket.socket] = []
+        self._ordered = reader is not None
         self._get_lock = threading.RLock()
         self._ask_lock = threading.RLock()
-        self._reader: socket.socket | None = None
+        self._reader = reader
         self._asked = False
         self._got: deque[Frame] = deque()
         self.before_get = None
@@ -121,7 +120,6 @@ class LogQueue(forks.ForkAware):
     def after_fork_in_child(self) -> None:
         """Drops the parent's connections: the child makes its own when it needs one."""
         self.close()
-        self._ordered = False
         self._begin()
 
     def __del__(self) -> None:
@@ -347,6 +345,9 @@ class LogQueue(forks.ForkAware):
         put into it from then on is put before anything that comes later.
         """
         key = process.current_process().authkey if self._key is None else self._key
+        with signals.held():
+            # A handshake imports it. It may be interrupted by another, which would find half of it.
+            import hmac  # noqa: F401
         try:
             with connection.Client(self.address, authkey=key) as client:
                 client.send_bytes(role.encode())

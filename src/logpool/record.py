@@ -28,9 +28,9 @@ import threading
 from collections.abc import Callable, Mapping
 from logging import LogRecord
 from types import MemberDescriptorType
-from typing import Any
 
 from logpool.exceptions import Lost, Packed, Packer, Unpacker, exact, frames_of, make_traceback, name_of, text_of
+from logpool.hints import Any
 
 _probe = LogRecord("", 0, "", 0, "", (), None)
 

@@ -20,16 +20,31 @@ import socket
 import threading
 from collections.abc import Callable, Iterable
 from multiprocessing import AuthenticationError, connection, process
-from typing import Any
 
 from logpool import signals
 from logpool.exchange import Exchange
+from logpool.hints import Any
 from logpool.queues import ATTACHED, LONGEST_ROLE, tuned
 
 
+class Sockets:
+    """What the manager process is handed. It can be pickled while a process is being started."""
+
+    def __init__(self, listening: socket.socket, lifeline: socket.socket, reader: socket.socket) -> None:
+        """Keeps them.
+
+        Args:
+            listening: On which processes connect.
+            lifeline: Its other end is closed when the manager process is to leave.
+            reader: Connected to the parent, as one that gets.
+        """
+        self.listening = listening
+        self.lifeline = lifeline
+        self.reader = reader
+
+
 def serve(
-    listening: socket.socket,
-    lifeline: socket.socket,
+    sockets: Sockets,
     directory: str | None,
     backlog: int,
     initializer: Callable[..., object] | None = None,
@@ -38,8 +53,7 @@ def serve(
     """Serves until the parent is gone or has had enough. What the manager process does.
 
     Args:
-        listening: The socket on which processes connect.
-        lifeline: Its other end is closed when this process is to leave.
+        sockets: This process's from now on.
         directory: To be removed in the end.
         backlog: Bytes that are held before processes that put wait.
         initializer: Called first; None: nothing is.
@@ -51,7 +65,7 @@ def serve(
     try:
         if initializer is not None:
             initializer(*initargs)
-        server = Server(listening, lifeline, backlog)
+        server = Server(sockets, backlog)
         server.run()
     finally:
         if directory is not None:
@@ -61,9 +75,10 @@ def serve(
 class Server:
     """Shakes hands with those who connect, and attaches them to an exchange."""
 
-    def __init__(self, listening: socket.socket, lifeline: socket.socket, backlog: int) -> None:
+    def __init__(self, sockets: Sockets, backlog: int) -> None:
         self._key = process.current_process().authkey
-        self._exchange = Exchange(listening, lifeline, backlog, self._greet)
+        self._exchange = Exchange(sockets.listening, sockets.lifeline, backlog, self._greet)
+        self._exchange.attach(tuned(sockets.reader), "get")
         self.run = self._exchange.run
 
     def _greet(self, connected: socket.socket, copy: socket.socket) -> None:

@@ -14,11 +14,11 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 from logpool import jobs
 from logpool.crash import CrashFile
 from logpool.handler import RelayHandler, with_top
+from logpool.hints import Any
 from logpool.queues import LogQueue
 from logpool.record import Job
 
