@@ -87,10 +87,10 @@ class Round:
                     # down makes the standard library's own pool hang, if it was the one that waited for a job.
                     futures.append(executor.submit(harness.log_stream, self.ledger.path, self._take()))
             if self.fault == "exit without waiting":
-                keeper = executor._keeper
+                pool_thread = executor._executor_manager_thread
                 executor.shutdown(wait=False)
-                if keeper is not None:
-                    keeper.join()
+                if pool_thread is not None:
+                    pool_thread.join()
             else:
                 self._do_harm(executor, futures)
                 errors = harness.errors_of(futures)

@@ -12,7 +12,7 @@ import os
 import signal
 import textwrap
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, process
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -108,23 +108,28 @@ def test_an_interpreter_that_exits_by_an_exception_has_all_records_handled(run_p
     assert len((tmp_path / "log").read_text().splitlines()) == 50
 
 
+def the_thread_of_the_pool() -> threading.Thread:
+    (found,) = (thread for thread in threading.enumerate() if isinstance(thread, process._ExecutorManagerThread))
+    return found
+
+
 def test_a_pool_that_is_deleted_ends_by_itself(context: BaseContext, records: Records) -> None:
     executor = LoggingProcessPoolExecutor(2, context)
     executor.submit(jobs.log_numbers, 100).result()
-    keeper = next(thread for thread in threading.enumerate() if thread.name == "logpool-keeper")
+    pool_thread = the_thread_of_the_pool()
     del executor
     gc.collect()
-    keeper.join(30)
-    assert not keeper.is_alive()
+    pool_thread.join(30)
+    assert not pool_thread.is_alive()
     assert len(records.records) == 100
 
 
 def test_shutdown_without_waiting_ends_by_itself(context: BaseContext, records: Records) -> None:
     executor = LoggingProcessPoolExecutor(2, context)
     executor.submit(jobs.log_numbers, 100)
-    keeper = next(thread for thread in threading.enumerate() if thread.name == "logpool-keeper")
+    pool_thread = the_thread_of_the_pool()
     executor.shutdown(wait=False)
-    keeper.join(30)
+    pool_thread.join(30)
     assert len(records.records) == 100
 
 

@@ -81,7 +81,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         from logpool.relay import LogRelay
 
         self._relay = LogRelay(mp_context, handlers=log_handlers, level=log_level, backlog=log_backlog)
-        self._keeper: threading.Thread | None = None
+        self._last_thread: threading.Thread | None = None  # The pool's, also when `shutdown` has let go of it.
         self._submit_lock = threading.Lock()
         self._relay_lock = threading.Lock()
         self._has_ended = False
@@ -165,11 +165,10 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         if self._relay.is_started and self._relay.listener.is_current_thread():
             wait = False
         super().shutdown(wait, cancel_futures=cancel_futures)
-        # It never had a job; or there was no thread to be had.
-        if self._keeper is None or (wait and self._keeper.ident is None):
+        if self._last_thread is None:  # It never had a job.
             self._relay.close()
         elif wait:
-            self._keeper.join()
+            self._last_thread.join()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Schedules a job, as `ProcessPoolExecutor.submit` does.
@@ -218,32 +217,14 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
     @_executor_manager_thread.setter
     def _executor_manager_thread(self, thread: Any) -> None:
         # A private attribute of the base class: the one place where the thread that outlives every other part of the
-        # pool is known before it runs, and from where it may be joined however the pool ends. Once it runs it may be
-        # too late: the first worker can die before the thread that submits is on a CPU again. Set under the pool's
-        # lock, after the first `submit` has forked the workers; and to None by the constructor and `shutdown`.
+        # pool is known before it runs. Once it runs it may be too late: the first worker can die before the thread that
+        # submits is on a CPU again. Set under the pool's lock, after the first `submit` has forked the workers; and to
+        # None by the constructor and by `shutdown`.
         if thread is not None:
-            self._keeper = threading.Thread(
-                target=_keep, args=(thread, self._relay), name="logpool-keeper", daemon=False
-            )
-            PoolThread.adopt(thread, self._death_watch, self._keeper)
+            PoolThread.adopt(thread, self._death_watch, self._relay.close)
+            self._last_thread = thread
             # Interpreters that shut down start no threads. The jobs go on; shutdown, or the end of the interpreter, has
             # their records handled.
             with contextlib.suppress(RuntimeError):
                 self._relay.listen()
         self._pool_thread = thread
-
-    def _start_executor_manager_thread(self) -> None:
-        # A private method of the base class, called by each `submit`, under the pool's lock.
-        super()._start_executor_manager_thread()
-        if self._keeper is not None and self._keeper.ident is None:
-            with contextlib.suppress(RuntimeError):  # As above.
-                self._keeper.start()
-
-
-def _keep(pool_thread: threading.Thread, relay: LogRelay) -> None:
-    """Closes the relay when the pool has ended, however it ended: the keeper thread.
-
-    It isn't a daemon, so an interpreter that exits waits for it.
-    """
-    threading.Thread.join(pool_thread)  # Not its own method, which waits for this thread as well.
-    relay.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import process
 
 from logpool.crash import DeathWatch
@@ -54,27 +55,36 @@ class Wakeup(process._ThreadWakeup):
 
 
 class PoolThread(process._ExecutorManagerThread):
-    """The pool's own thread, which says why a worker died before it fails the futures.
+    """The pool's own thread, which outlives all else of the pool, however that ends.
+
+    It isn't a daemon: an interpreter that exits waits for it, and so for what comes last.
 
     Private to CPython, like its `terminate_broken`, `processes` and `pending_work_items`: nothing public tells that a
-    worker has died, or which, before the pool has ended them all.
+    pool has ended, or that a worker has died, or which, before the pool has ended them all.
     """
 
     watch: DeathWatch
-    keeper: threading.Thread
+    at_end: Callable[[], object]
 
     @classmethod
-    def adopt(cls, thread: Any, watch: DeathWatch, keeper: threading.Thread) -> None:
-        """Makes a pool's thread one of this class.
+    def adopt(cls, thread: Any, watch: DeathWatch, at_end: Callable[[], object]) -> None:
+        """Makes a pool's thread one of this class. Runs before the thread does.
 
         Args:
-            thread: As the pool has started it.
-            watch: What it is to tell.
-            keeper: Ends after it.
+            thread: As the pool has made it.
+            watch: Told when a worker has died.
+            at_end: Called in the thread when the pool has ended.
         """
         thread.watch = watch
-        thread.keeper = keeper
+        thread.at_end = at_end
         thread.__class__ = cls
+
+    def run(self) -> None:
+        """What the thread does."""
+        try:
+            super().run()
+        finally:
+            self.at_end()
 
     def terminate_broken(self, cause: Any) -> None:
         """Called by the thread when a worker has died.
@@ -88,13 +98,3 @@ class PoolThread(process._ExecutorManagerThread):
             self.watch.report(list(self.processes.values()), running)
         finally:
             super().terminate_broken(cause)
-
-    def join(self, timeout: float | None = None) -> None:
-        """Waits for the pool's end, and for what comes after it: whoever waits for the pool means both.
-
-        Args:
-            timeout: Seconds to wait at most, for each; None: as long as it takes.
-        """
-        super().join(timeout)
-        if self.keeper.ident is not None and not self.is_alive():
-            self.keeper.join(timeout)
