@@ -12,7 +12,6 @@ import faulthandler
 import functools
 import logging
 import os
-import re
 import signal
 from collections.abc import Callable, Iterable
 from multiprocessing import connection, util
@@ -121,8 +120,9 @@ def _out_of_memory_kills() -> dict[str, int]:
     counts = {}
     for path in paths:
         with contextlib.suppress(OSError), open(path) as counters:
-            if found := re.search(r"^oom_kill (\d+)$", counters.read(), re.MULTILINE):
-                counts[path] = int(found[1])
+            for line in counters:
+                if line.startswith("oom_kill "):
+                    counts[path] = int(line.split()[1])
     return counts
 
 
