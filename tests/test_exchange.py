@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from logpool.exchange import Exchange
-from logpool.frames import HEADER, Frame, decode, split
-from logpool.queues import ASK, BLOCK_HEADER, LAST, PUT
+from logpool.frames import HEADER, Frame, split
+from logpool.items import decode
+from logpool.protocol import ASK, BLOCK_HEADER, LAST, PUT
 
 Run = Callable[[int], Exchange]
 

@@ -8,14 +8,15 @@ import random
 import pytest
 
 from logpool import frames
+from logpool.items import decode, encode
 
 
 def items_of(block: bytes | bytearray) -> list[object]:
-    return [frames.decode(frame) for frame in frames.split(block)]
+    return [decode(frame) for frame in frames.split(block)]
 
 
 def stream_of(items: list[object]) -> bytes:
-    return b"".join(part for item in items for part in frames.encode(item))
+    return b"".join(part for item in items for part in encode(item))
 
 
 ITEMS: list[object] = [b"", b"bytes", None, "text", {"a": 1}, b"x" * 70_000, b"y" * 1_000_000, 2.5]
@@ -67,4 +68,4 @@ def test_a_length_that_nothing_can_have_is_refused() -> None:
 
 def test_what_cannot_be_pickled_raises_where_it_is_put() -> None:
     with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
-        frames.encode(lambda: None)
+        encode(lambda: None)

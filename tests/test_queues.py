@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from conftest import wait_until_gone
-from logpool import frames
+from logpool import items
 from logpool.manager import LogManager
 from logpool.queues import LogQueue
 
@@ -174,7 +174,7 @@ def get_until_none(log_queue: LogQueue, results: Any) -> None:
 def test_an_item_that_is_too_large_is_refused_in_the_process_that_puts_it(
     manager: LogManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "MAX_BODY", 1000)
+    monkeypatch.setattr(items, "MAX_BODY", 1000)
     with pytest.raises(ValueError, match="1,001 bytes is too large for the log queue, which takes 1,000"):
         manager.queue.put(b"x" * 1001)
     manager.queue.put(b"x" * 1000)

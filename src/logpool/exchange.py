@@ -20,7 +20,7 @@ from collections.abc import Callable
 from functools import partial
 
 from logpool.frames import HEADER, LARGE, LENGTH, Assembler
-from logpool.queues import ACKNOWLEDGEMENT, ASK, BLOCK_HEADER, LAST, NOW, PUT, UNIX
+from logpool.protocol import ACKNOWLEDGEMENT, ASK, BLOCK_HEADER, LAST, NOW, PUT, UNIX
 
 PATIENCE = 0.01
 """Seconds for which nobody may ask before the exchange reads ahead. Long enough for a reader to handle what it was

@@ -3,16 +3,14 @@
 A frame is a header of four bytes and a body. The header is the body's length in bytes, big-endian, with its highest bit
 set where the body is a pickle. A body without that bit is handed on as the bytes that it is.
 
-Knows nothing of logging, sockets or processes.
+Knows nothing of logging, sockets or processes. What is in a body is the business of items.py, which the manager
+process doesn't import.
 """
 
 from __future__ import annotations
 
-import pickle
 import struct
 from collections.abc import Iterator
-
-from logpool.hints import Any
 
 HEADER = struct.Struct("!I")
 PICKLED = 1 << 31
@@ -29,47 +27,6 @@ Frame = tuple[bytes | memoryview, bool]
 
 LARGE = 2**16
 """Bytes from which on it costs less to avoid a copy of a body than to make it."""
-
-
-def encode(item: object) -> tuple[bytes, bytes]:
-    """Makes a frame of an item.
-
-    Args:
-        item: Bytes are taken as they are, anything else is pickled.
-
-    Returns:
-        Header and body.
-
-    Raises:
-        ValueError: The item is larger than MAX_BODY.
-        Exception: What pickling raises.
-    """
-    if type(item) is bytes:
-        length = flagged = len(item)
-        body = item
-    else:
-        body = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-        length = len(body)
-        flagged = length | PICKLED
-    if length > MAX_BODY:
-        raise ValueError(f"an item of {length:,} bytes is too large for the log queue, which takes {MAX_BODY:,}")
-    return HEADER.pack(flagged), body
-
-
-def decode(frame: Frame) -> Any:
-    """Makes of a frame what was put into the queue.
-
-    Args:
-        frame: Body and flag, as `split` yields them.
-
-    Returns:
-        The item.
-
-    Raises:
-        Exception: What unpickling raises, for an item whose class this process can't import, for example.
-    """
-    body, pickled = frame
-    return pickle.loads(body) if pickled else bytes(body)
 
 
 def split(block: bytes) -> Iterator[Frame]:

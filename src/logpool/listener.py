@@ -11,7 +11,8 @@ from logging import Handler, LogRecord
 from logging.handlers import QueueListener
 
 from logpool import forks
-from logpool.frames import Frame, decode
+from logpool.frames import Frame
+from logpool.items import decode
 from logpool.queues import LogQueue
 from logpool.record import rebuild
 

@@ -29,7 +29,8 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 from logpool import forks, program, signals
-from logpool.queues import UNIX, LogQueue, tuned
+from logpool.protocol import UNIX, tuned
+from logpool.queues import LogQueue
 from logpool.server import Sockets, serve
 
 SHUTDOWN_TIMEOUT = 5.0

@@ -24,7 +24,7 @@ from multiprocessing import AuthenticationError, connection, process
 from logpool import signals
 from logpool.exchange import Exchange
 from logpool.hints import Any
-from logpool.queues import ATTACHED, LONGEST_ROLE, tuned
+from logpool.protocol import ATTACHED, LONGEST_ROLE, tuned
 
 
 class Sockets:
