@@ -35,7 +35,9 @@ def run(path: str) -> Iterator[Run]:
             listening.bind(path)
             listening.listen()
             lifeline, other_end = socket.socketpair()
-            exchange = Exchange(listening, lifeline, backlog, lambda *_: pytest.fail("somebody was let in"))
+            reader, other_reader = socket.socketpair()
+            ends.callback(other_reader.close)
+            exchange = Exchange(listening, lifeline, reader, backlog, lambda *_: pytest.fail("somebody was let in"))
             ended = threading.Event()
 
             def target() -> None:
@@ -100,6 +102,35 @@ def test_who_puts_all_the_time_keeps_nobody_waiting_when_the_backlog_is_full(run
             reader.sendall(ASK)
             got.update(decode(one) for one in receive_block(reader))
         assert got == {b"busy" * 1000, b"quiet"}
+
+
+def test_what_a_reader_put_before_somebody_connected_comes_first(path: str) -> None:
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listening.bind(path)
+        listening.listen()
+        lifeline, other_end = socket.socketpair()
+        reader, its_end = socket.socketpair()
+        stack.enter_context(reader)
+
+        def let_in(connected: socket.socket, copy: socket.socket) -> None:
+            connected.close()
+            exchange.attach(copy, "put")
+
+        reader.sendall(PUT + frame(b"one"))
+        late = stack.enter_context(socket.socket(socket.AF_UNIX))
+        late.connect(path)
+        late.sendall(frame(b"two"))
+        exchange = Exchange(listening, lifeline, its_end, 2**20, let_in)
+        thread = threading.Thread(target=exchange.run)
+        thread.start()
+        stack.callback(thread.join, 10)
+        stack.callback(other_end.close)
+        got: list[object] = []
+        while len(got) < 2:
+            reader.sendall(ASK)
+            got += [decode(one) for one in receive_block(reader)]
+        assert got == [b"one", b"two"]
 
 
 def test_an_item_may_be_called_the_last_twice(run: Run) -> None:

@@ -1,11 +1,20 @@
-"""A parent whose main thread computes all the while: records are handled beside it, under one interpreter lock."""
+"""A parent whose main thread computes all the while: records are handled beside it, under one interpreter lock.
+
+A handler that writes a record gives the lock up for the time of the system call. With a CPU to spare the main thread is
+awake before that is over, and has the lock for the next 5 ms; with none it is too late, and the handler goes on. So the
+same is measured beside another program that computes, too, as a program on a busy machine has it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -26,21 +35,25 @@ COMPARED = [
 IN_THE_PARENT = [name for name in COMPARED if name != "concurrent_log_handler"]
 """The ways whose records are handled by the parent, which is what the computing is in the way of."""
 
+BESIDE_ANOTHER = ["logpool", "multiprocessing_queue", "loguru"]
+"""What is measured beside another program as well."""
+
 DEADLINE = 2.5
 """Seconds after which the records that have been handled are counted, all or not."""
 
 WARM_UP = 100
 
 
-def measure(way: str, records: int, busy: bool) -> dict[str, float]:
+def measure(way: str, records: int, busy: bool, beside_another: bool = False) -> dict[str, float]:
     """Measures one way once, with one worker.
 
     Args:
         way: The way of logging.
         records: How many.
         busy: Whether the parent computes meanwhile; it waits otherwise.
+        beside_another: Whether another program computes as well.
     """
-    with tempfile.TemporaryDirectory() as directory:
+    with _another_program() if beside_another else contextlib.nullcontext(), tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "log")
         handler = files.make_handler(path)
         counter = files.LineCounter(path)
@@ -68,6 +81,16 @@ def measure(way: str, records: int, busy: bool) -> dict[str, float]:
         "computed": turns / elapsed,
         "lost": lost,
     }
+
+
+@contextlib.contextmanager
+def _another_program() -> Iterator[None]:
+    program = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        program.kill()
+        program.wait()
 
 
 def _compute(future: Future[Any], counter: files.LineCounter, expected: int) -> int:
@@ -108,6 +131,12 @@ def run(session: Session) -> Part:
         for busy in (True, False)
     }
     samples = session.interleave("busy_parent", settings, session.choose(5, 1))
+    settings = {
+        name: {"way": name, "records": records, "busy": True, "beside_another": True}
+        for name in names
+        if name in BESIDE_ANOTHER
+    }
+    beside = session.interleave("busy_parent", settings, session.choose(5, 1))
     rates = {name: [sample["rate"] for sample in samples[f"{name} busy"]] for name in names}
     computed: dict[str, dict[str, float | str]] = {
         name: {
@@ -126,6 +155,14 @@ def run(session: Session) -> Part:
             ways.TITLES,
             "logpool",
             computed,
+        ),
+        make_table(
+            "The same while another program computes as well",
+            "records/s",
+            {name: [sample["rate"] for sample in taken] for name, taken in beside.items()},
+            ways.TITLES,
+            "logpool",
+            {name: {"lost": sum(sample["lost"] for sample in taken)} for name, taken in beside.items()},
         ),
         _slowdown("Mean wall time of a worker's call meanwhile; extra: against a parent that waits", samples, names),
     ]

@@ -77,6 +77,7 @@ class Exchange:
         self,
         listening: socket.socket,
         lifeline: socket.socket,
+        reader: socket.socket,
         backlog: int,
         greet: Callable[[socket.socket, socket.socket], None],
     ) -> None:
@@ -85,6 +86,7 @@ class Exchange:
         Args:
             listening: The socket on which processes connect.
             lifeline: The loop ends when its other end is closed.
+            reader: The first one. It may have put something already.
             backlog: Bytes of whole frames that are held before sockets are left unread.
             greet: Called in the loop with each new connection, and a copy of it; must not block. It calls `attach` in
                 the end, from any thread, with the copy of those that are welcome.
@@ -117,6 +119,7 @@ class Exchange:
         self._everything = selectors.DefaultSelector()
         for source in (listening, lifeline, self._woken):
             self._watch(source, source)
+        self._add(Reader(reader))
 
     def attach(self, connected: socket.socket, role: str) -> None:
         """Adds a process. May be called by any thread; what it puts after this has returned comes after this.
@@ -161,9 +164,7 @@ class Exchange:
         Returns:
             False if the lifeline has ended.
         """
-        # Where there is room for some alone, it is the others' turn next time. (The kernel reports sockets that always
-        # have something in the same order each time.)
-        for key, _ in sorted(events, key=_last_read):
+        for key, _ in sorted(events, key=_place):
             source = key.data
             if isinstance(source, Writer):
                 if self._has_room() and not self._ended:
@@ -225,13 +226,15 @@ class Exchange:
 
     def _take_attached(self) -> None:
         while self._attached:
-            source = self._attached.popleft()
-            if isinstance(source, Writer):
-                self._writers.add(source)
-                self._everything.register(source.socket, selectors.EVENT_READ, source)
-            else:
-                self._readers.append(source)
-                self._watch(source.socket, source)
+            self._add(self._attached.popleft())
+
+    def _add(self, source: Writer | Reader) -> None:
+        if isinstance(source, Writer):
+            self._writers.add(source)
+            self._everything.register(source.socket, selectors.EVENT_READ, source)
+        else:
+            self._readers.append(source)
+            self._watch(source.socket, source)
 
     def _drop(self, source: Writer | Reader) -> None:
         if isinstance(source, Writer):
@@ -410,6 +413,11 @@ class Exchange:
             self._drop(reader)
 
 
-def _last_read(event: tuple[selectors.SelectorKey, int]) -> int:
+def _place(event: tuple[selectors.SelectorKey, int]) -> int:
     source = event[0].data
+    if isinstance(source, Reader):
+        # First: what it has put comes before what somebody puts who is about to connect.
+        return -1
+    # Where there is room for some writers alone, it is the others' turn next time. (The kernel reports sockets that
+    # always have something in the same order each time.)
     return source.last_read if isinstance(source, Writer) else 0

@@ -77,8 +77,7 @@ class Server:
 
     def __init__(self, sockets: Sockets, backlog: int) -> None:
         self._key = process.current_process().authkey
-        self._exchange = Exchange(sockets.listening, sockets.lifeline, backlog, self._greet)
-        self._exchange.attach(tuned(sockets.reader), "get")
+        self._exchange = Exchange(sockets.listening, sockets.lifeline, tuned(sockets.reader), backlog, self._greet)
         self.run = self._exchange.run
 
     def _greet(self, connected: socket.socket, copy: socket.socket) -> None:
