@@ -546,6 +546,7 @@ def test_a_manager_with_too_few_descriptors_for_all_who_log_takes_them_one_after
     with handled_by(ledger_of(tmp_path, 30)) as ledger:
         with LoggingProcessPoolExecutor(1, context, harness.write_stderr_to, (error,)) as executor:
             worker = executor.submit(os.getpid).result()
+            assert executor.flush_logs(20)  # So the manager is up, and has opened what it needs itself.
             pid = harness.manager().pid
             # It needs two for each that connects, and keeps one.
             limit = max(int(name) for name in os.listdir(f"/proc/{pid}/fd")) + 7
