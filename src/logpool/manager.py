@@ -17,7 +17,6 @@ Knows nothing of logging.
 from __future__ import annotations
 
 import contextlib
-import hmac  # noqa: F401  # A fork in the midst of its import would leave a child that never shakes hands.
 import multiprocessing
 import os
 import shutil

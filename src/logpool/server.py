@@ -14,6 +14,7 @@ Knows nothing of logging. Everything in this module runs in the manager process.
 from __future__ import annotations
 
 import contextlib
+import hmac  # noqa: F401  # A handshake imports it. There may be no descriptor left for that by then.
 import shutil
 import signal
 import socket
