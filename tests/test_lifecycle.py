@@ -5,6 +5,7 @@ That nothing is left behind in this process is looked at after each test, by a f
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import multiprocessing
@@ -20,8 +21,9 @@ from pathlib import Path
 import pytest
 
 import jobs
-from conftest import START_METHODS, Records, Run
+from conftest import START_METHODS, Records, Run, descriptors
 from logpool import LoggingProcessPoolExecutor
+from logpool.listener import RelayListener
 
 PROGRAM = """
 import logging, multiprocessing, os, sys, threading, time
@@ -131,6 +133,62 @@ def test_shutdown_without_waiting_ends_by_itself(context: BaseContext, records: 
     executor.shutdown(wait=False)
     pool_thread.join(30)
     assert len(records.records) == 100
+
+
+def test_an_executor_that_was_shut_down_holds_nothing_open(context: BaseContext, records: Records) -> None:
+    before = descriptors()
+    executor = LoggingProcessPoolExecutor(2, context)
+    executor.submit(jobs.log_numbers, 1).result()
+    executor.shutdown()
+    gc.collect()
+    assert len(descriptors()) <= len(before)
+    another = LoggingProcessPoolExecutor(2, context)
+    another.submit(jobs.log_numbers, 1)
+    pool_thread = the_thread_of_the_pool()
+    another.shutdown(wait=False)
+    pool_thread.join(30)
+    del pool_thread
+    gc.collect()
+    assert len(descriptors()) <= len(before)
+
+
+def test_an_interrupt_in_the_first_submit_leaves_nothing_behind(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = RelayListener.start
+
+    def start_and_be_interrupted(listener: RelayListener) -> None:
+        start(listener)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RelayListener, "start", start_and_be_interrupted)
+    threads = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt), LoggingProcessPoolExecutor(2, context) as executor:
+        executor.submit(jobs.log_numbers, 1)
+    assert set(threading.enumerate()) == threads
+    for process_left in multiprocessing.active_children():
+        process_left.join(30)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_pool_whose_thread_cannot_be_started_leaves_nothing_behind(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch, wait: bool
+) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(process._ExecutorManagerThread, "start", fail, raising=False)
+    threads = set(threading.enumerate())
+    executor = LoggingProcessPoolExecutor(2, context)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        executor.submit(jobs.log_numbers, 1)
+    with pytest.raises(RuntimeError, match="cannot join thread") if wait else contextlib.nullcontext():
+        executor.shutdown(wait)  # As the standard library's does.
+    assert set(threading.enumerate()) == threads
+    for process_left in multiprocessing.active_children():
+        process_left.join(30)
+    assert multiprocessing.active_children() == []
 
 
 def test_shutdown_waits_for_the_records_after_one_that_did_not_wait(context: BaseContext, records: Records) -> None:

@@ -16,6 +16,7 @@ import logging
 import multiprocessing
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.context import BaseContext
@@ -81,7 +82,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         from logpool.relay import LogRelay
 
         self._relay = LogRelay(mp_context, handlers=log_handlers, level=log_level, backlog=log_backlog)
-        self._last_thread: threading.Thread | None = None  # The pool's, also when `shutdown` has let go of it.
+        # The pool's thread, also when `shutdown` has let go of it. Weakly, because it has the pool's pipes.
+        self._last_thread: Callable[[], threading.Thread | None] = lambda: None
         self._submit_lock = threading.Lock()
         self._relay_lock = threading.Lock()
         self._has_ended = False
@@ -164,11 +166,16 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         self._has_ended = True
         if self._relay.is_started and self._relay.listener.is_current_thread():
             wait = False
-        super().shutdown(wait, cancel_futures=cancel_futures)
-        if self._last_thread is None:  # It never had a job.
-            self._relay.close()
-        elif wait:
-            self._last_thread.join()
+        try:
+            super().shutdown(wait, cancel_futures=cancel_futures)
+        finally:
+            thread = self._last_thread()
+            if thread is not None and thread.ident is None:  # It couldn't be started, or an interrupt came first.
+                thread = None
+            if thread is None:  # Or there never was a job, or it has ended.
+                self._relay.close()
+        if wait and thread is not None:
+            thread.join()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Schedules a job, as `ProcessPoolExecutor.submit` does.
@@ -222,7 +229,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         # None by the constructor and by `shutdown`.
         if thread is not None:
             PoolThread.adopt(thread, self._death_watch, self._relay.close)
-            self._last_thread = thread
+            self._last_thread = weakref.ref(thread)
             # Interpreters that shut down start no threads. The jobs go on; shutdown, or the end of the interpreter, has
             # their records handled.
             with contextlib.suppress(RuntimeError):
