@@ -253,6 +253,34 @@ def put_and_fork(log_queue: LogQueue) -> None:
         os.waitpid(pid, 0)
 
 
+def test_managers_that_are_started_at_once_hold_nothing_of_each_other(context: BaseContext) -> None:
+    for _ in range(5):
+        managers = [LogManager(MEBIBYTE, ctx=context) for _ in range(4)]
+        threads = [threading.Thread(target=manager.start) for manager in managers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        addresses = [manager.queue.address for manager in managers]
+        by_address = dict(zip(addresses, managers, strict=True))
+        assert len(by_address) == 4
+        for process in [child for child in multiprocessing.active_children() if child.name == "LogManager"]:
+            process.kill()
+            process.join()
+            # Whose it was is told by what happens now: a put to a manager that is gone raises, and waits for nobody.
+            gone = [address for address, manager in by_address.items() if raises(manager.queue)]
+            assert len(gone) == 1
+            by_address.pop(gone[0]).shutdown()
+
+
+def raises(log_queue: LogQueue) -> bool:
+    try:
+        log_queue.put(1)
+    except (OSError, EOFError):
+        return True
+    return False
+
+
 def test_a_queue_whose_manager_is_gone_raises(manager: LogManager) -> None:
     log_queue = manager.queue
     log_queue.put(1)

@@ -8,9 +8,11 @@ It is asked to be in order before a fork, and drops its copies in the child.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 
 
 class ForkAware:
@@ -28,11 +30,18 @@ class ForkAware:
 
 _registered: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 
-_lock = threading.Lock()
-"""Held while a process forks, and while an object registers."""
+_lock = threading.RLock()
+"""Held while a process forks, while an object registers, and where one thread alone may fork."""
 
 _asked: list[ForkAware] = []
 """Those whose `before_fork` was called. They could be collected meanwhile."""
+
+
+@contextlib.contextmanager
+def by_this_thread_alone() -> Iterator[None]:
+    """Has other threads wait before they fork, so that no child of theirs has what is open for a moment only."""
+    with _lock:
+        yield
 
 
 def register(owner: ForkAware) -> None:
@@ -60,10 +69,11 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
+    global _lock
     for owner in _asked:
         owner.after_fork_in_child()
     _asked.clear()
-    _lock.release()
+    _lock = threading.RLock()  # The old one is held more than once if this thread alone might fork.
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork.

@@ -83,7 +83,7 @@ class LogManager(managers.BaseManager):
         # A Ctrl-C must not leave a part of this behind, or reach the process before that can ignore it. But a
         # forkserver that is started here would hand what is blocked on to all workers.
         held = contextlib.nullcontext() if start_method == "forkserver" else signals.held()
-        with held, contextlib.ExitStack() as on_error:
+        with held, forks.by_this_thread_alone(), contextlib.ExitStack() as on_error:
             directory = _make_directory(on_error)
             with contextlib.closing(_listen(directory)) as listening:
                 lifeline = Lifeline(on_error)
