@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from conftest import wait_until_gone
+from conftest import START_METHODS, Run, wait_until_gone
 from logpool import items
 from logpool.manager import LogManager
 from logpool.queues import LogQueue
@@ -251,6 +251,39 @@ def put_and_fork(log_queue: LogQueue) -> None:
         log_queue.put(number)
     for pid in pids:
         os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+def test_a_manager_that_cannot_be_started_for_want_of_descriptors_leaves_no_file(
+    run_program: Run, tmp_path: Path, start_method: str
+) -> None:
+    ended = run_program(
+        """
+import multiprocessing, os, resource, sys, tempfile
+from multiprocessing import forkserver, resource_tracker
+from logpool.manager import LogManager
+
+if __name__ == "__main__":
+    resource_tracker.ensure_running()
+    forkserver.ensure_running()
+    os.mkdir("temporary")
+    tempfile.tempdir = "temporary"
+    used = len(os.listdir("/proc/self/fd")) - 1
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    errors = []
+    for spare in range(25):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + spare, hard))
+        try:
+            LogManager(2**20, ctx=multiprocessing.get_context(sys.argv[1])).start()
+        except OSError as error:
+            errors.append(error)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    print(0 < len(errors) < 25, {error.errno for error in errors})
+""",
+        start_method,
+    )
+    assert ended.stdout == "True {24}\n"
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_managers_that_are_started_at_once_hold_nothing_of_each_other(context: BaseContext) -> None:

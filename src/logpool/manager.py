@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterable
@@ -30,7 +29,7 @@ from typing import Any
 from logpool import forks, program, signals
 from logpool.protocol import UNIX, tuned
 from logpool.queues import LogQueue
-from logpool.server import Sockets, serve
+from logpool.server import Sockets, remove, serve
 
 SHUTDOWN_TIMEOUT = 5.0
 """Seconds that the manager process has to leave before it is killed. It takes milliseconds unless it was stopped."""
@@ -143,7 +142,7 @@ class Lifeline(forks.ForkAware):
 def _make_directory(on_error: contextlib.ExitStack) -> str | None:
     with contextlib.suppress(OSError):
         directory = tempfile.mkdtemp(prefix="logpool-")  # Its mode is 0700.
-        on_error.callback(shutil.rmtree, directory, ignore_errors=True)
+        on_error.callback(remove, directory)
         return directory
     return None
 
@@ -184,4 +183,4 @@ def _shut_down(server: process.BaseProcess, lifeline: Lifeline, directory: str |
     with contextlib.suppress(ValueError):  # Where SIGCHLD is ignored nobody knows that it has ended.
         server.close()
     if directory is not None:  # It is the manager's to remove, but the manager may have been killed.
-        shutil.rmtree(directory, ignore_errors=True)
+        remove(directory)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac  # noqa: F401  # A handshake imports it. There may be no descriptor left for that by then.
-import shutil
+import os
 import signal
 import socket
 import threading
@@ -70,7 +70,22 @@ def serve(
         server.run()
     finally:
         if directory is not None:
-            shutil.rmtree(directory, ignore_errors=True)
+            remove(directory)
+
+
+def remove(directory: str) -> None:
+    """Removes the manager's directory and the files in it.
+
+    Not by `shutil.rmtree`, which needs two descriptors: there may be no more than the one that this needs.
+
+    Args:
+        directory: May be gone already.
+    """
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(directory, name))
+        os.rmdir(directory)
 
 
 class Server:
