@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from logpool.exchange import Exchange
-from logpool.frames import HEADER, Frame, split
-from logpool.items import decode
+from logpool.frames import HEADER, split
 from logpool.protocol import ASK, BLOCK_HEADER, LAST, PUT
 
 Run = Callable[[int], Exchange]
@@ -65,9 +64,9 @@ def frame(body: bytes) -> bytes:
     return HEADER.pack(len(body)) + body
 
 
-def receive_block(source: socket.socket) -> list[Frame]:
+def receive_block(source: socket.socket) -> list[bytes]:
     (length,) = BLOCK_HEADER.unpack(source.recv(BLOCK_HEADER.size, socket.MSG_WAITALL))
-    return list(split(source.recv(length, socket.MSG_WAITALL)))
+    return [bytes(body) for body, _ in split(source.recv(length, socket.MSG_WAITALL))]
 
 
 def test_a_connection_that_comes_together_with_the_last_item_does_not_end_the_loop(run: Run, path: str) -> None:
@@ -78,9 +77,9 @@ def test_a_connection_that_comes_together_with_the_last_item_does_not_end_the_lo
         assert reader.recv(1, socket.MSG_PEEK)
         reader.sendall(LAST + frame(b"last"))
         late.connect(path)
-        assert [decode(one) for one in receive_block(reader)] == [large]
+        assert receive_block(reader) == [large]
         reader.sendall(ASK)
-        assert [decode(one) for one in receive_block(reader)] == [b"last"]
+        assert receive_block(reader) == [b"last"]
         with contextlib.suppress(ConnectionResetError):  # Or so it is told that the queue is closed.
             assert late.recv(1) == b""
 
@@ -90,7 +89,7 @@ def test_who_puts_all_the_time_keeps_nobody_waiting_when_the_backlog_is_full(run
     with attached(exchange, "put") as busy, attached(exchange, "put") as quiet, attached(exchange, "get") as reader:
         busy.setblocking(False)
         rest = b""
-        got: set[object] = set()
+        got: set[bytes] = set()
         for number in range(20):
             with contextlib.suppress(BlockingIOError):
                 while True:
@@ -100,7 +99,7 @@ def test_who_puts_all_the_time_keeps_nobody_waiting_when_the_backlog_is_full(run
                 quiet.sendall(frame(b"quiet"))
             # What was read before fills the backlog, so nothing more is read until it is asked for.
             reader.sendall(ASK)
-            got.update(decode(one) for one in receive_block(reader))
+            got.update(receive_block(reader))
         assert got == {b"busy" * 1000, b"quiet"}
 
 
@@ -126,14 +125,14 @@ def test_what_a_reader_put_before_somebody_connected_comes_first(path: str) -> N
         thread.start()
         stack.callback(thread.join, 10)
         stack.callback(other_end.close)
-        got: list[object] = []
+        got: list[bytes] = []
         while len(got) < 2:
             reader.sendall(ASK)
-            got += [decode(one) for one in receive_block(reader)]
+            got += receive_block(reader)
         assert got == [b"one", b"two"]
 
 
 def test_an_item_may_be_called_the_last_twice(run: Run) -> None:
     with attached(run(2**20), "get") as reader:
         reader.sendall(LAST + frame(b"one") + LAST + frame(b"two") + ASK)
-        assert [decode(one) for one in receive_block(reader)] == [b"one", b"two"]
+        assert receive_block(reader) == [b"one", b"two"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import random
 
 import pytest
 
 from logpool import frames
-from logpool.items import decode, encode
+from logpool.items import decode, encode, header_of
+from logpool.record import flatten
 
 
 def items_of(block: bytes | bytearray) -> list[object]:
@@ -24,10 +26,14 @@ ITEMS: list[object] = [b"", b"bytes", None, "text", {"a": 1}, b"x" * 70_000, b"y
 READ_SIZE = 100_000
 
 
-def test_bytes_travel_as_they_are_and_the_rest_as_pickles() -> None:
+def test_items_travel_as_pickles_and_records_as_they_are() -> None:
     block = stream_of(ITEMS)
     assert items_of(block) == ITEMS
-    assert [pickled for _, pickled in frames.split(block)] == [not isinstance(item, bytes) for item in ITEMS]
+    flat = flatten(logging.makeLogRecord({"msg": "text"}))
+    (frame, *pickles) = frames.split(header_of(flat) + flat + block)
+    assert frame == (flat, False)
+    assert decode(frame).msg == "text"
+    assert all(pickled for _, pickled in pickles)
 
 
 @pytest.mark.parametrize("seed", range(50))

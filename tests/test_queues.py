@@ -176,9 +176,11 @@ def test_an_item_that_is_too_large_is_refused_in_the_process_that_puts_it(
 ) -> None:
     monkeypatch.setattr(items, "MAX_BODY", 1000)
     with pytest.raises(ValueError, match="1,001 bytes is too large for the log queue, which takes 1,000"):
-        manager.queue.put(b"x" * 1001)
-    manager.queue.put(b"x" * 1000)
-    assert manager.queue.get(timeout=10) == b"x" * 1000
+        manager.queue.put_record(b"x" * 1001)
+    with pytest.raises(ValueError, match=r"1,\d\d\d bytes is too large"):
+        manager.queue.put(b"x" * 1000)
+    manager.queue.put(b"x" * 900)
+    assert manager.queue.get(timeout=10) == b"x" * 900
 
 
 def test_the_backlog_is_bounded_and_nothing_is_dropped(context: BaseContext) -> None:

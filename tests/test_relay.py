@@ -146,6 +146,29 @@ def test_the_stdlibs_handler_and_listener_work_on_the_relays_queue(
     assert len(got) >= 100
 
 
+def test_the_stdlibs_listener_is_given_what_installed_children_log(context: BaseContext, records: Records) -> None:
+    own = Records()
+    with LogRelay(context) as relay:
+        listener = logging.handlers.QueueListener(relay.queue, own)
+        relay.listener.stop()
+        listener.start()
+        run(context, fail_and_log, relay)
+        listener.stop()
+    (record,) = own.records
+    assert record.getMessage() == "failed on 1"
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
+    assert records.records == []
+
+
+def fail_and_log(relay: LogRelay) -> None:
+    relay.install()
+    try:
+        1 / 0  # noqa: B018
+    except ZeroDivisionError:
+        logging.getLogger("app").exception("failed on %d", 1)
+
+
 def get_in_a_child(queue: Any, results: Any) -> None:
     listener = logging.handlers.QueueListener(queue, handler := Records())
     listener.start()

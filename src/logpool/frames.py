@@ -1,7 +1,7 @@
 """The frame: how an item of the log queue crosses a socket.
 
 A frame is a header of four bytes and a body. The header is the body's length in bytes, big-endian, with its highest bit
-set where the body is a pickle. A body without that bit is handed on as the bytes that it is.
+set where the body is a pickle.
 
 Knows nothing of logging, sockets or processes. What is in a body is the business of items.py, which the manager
 process doesn't import.

@@ -96,7 +96,7 @@ class RelayHandler(QueueHandler):
                 flat = self._shorten(record, size)
             elif size > self._roomy:
                 self._make_room(size)
-            self.queue.put_nowait(flat)
+            self.queue.put_record(flat)
         except (OSError, EOFError):  # The manager process is gone.
             self._write(record)
         except Exception:

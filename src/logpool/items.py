@@ -1,6 +1,6 @@
-"""What a process puts into the log queue, as a frame, and back. Runs where items are put and got, not between.
+"""What is put into the log queue, as a frame, and back: flattened records as they are, anything else as a pickle.
 
-Knows nothing of logging, sockets or processes.
+Runs where items are put and got, not between.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import pickle
 
 from logpool.frames import HEADER, MAX_BODY, PICKLED, Frame
 from logpool.hints import Any
+from logpool.record import rebuild
 
 
 def encode(item: object) -> tuple[bytes, bytes]:
     """Makes a frame of an item.
 
     Args:
-        item: Bytes are taken as they are, anything else is pickled.
+        item: Anything that can be pickled.
 
     Returns:
         Header and body.
@@ -24,16 +25,24 @@ def encode(item: object) -> tuple[bytes, bytes]:
         ValueError: The item is larger than MAX_BODY.
         Exception: What pickling raises.
     """
-    if type(item) is bytes:
-        length = flagged = len(item)
-        body = item
-    else:
-        body = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-        length = len(body)
-        flagged = length | PICKLED
+    body = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+    return header_of(body, PICKLED), body
+
+
+def header_of(body: bytes, flag: int = 0) -> bytes:
+    """Makes a frame's header.
+
+    Args:
+        body: The frame's: of a record, as `record.flatten` makes it, or a pickle.
+        flag: PICKLED for the second.
+
+    Raises:
+        ValueError: The body is larger than MAX_BODY.
+    """
+    length = len(body)
     if length > MAX_BODY:
         raise ValueError(f"an item of {length:,} bytes is too large for the log queue, which takes {MAX_BODY:,}")
-    return HEADER.pack(flagged), body
+    return HEADER.pack(length | flag)
 
 
 def decode(frame: Frame) -> Any:
@@ -49,4 +58,4 @@ def decode(frame: Frame) -> Any:
         Exception: What unpickling raises, for an item whose class this process can't import, for example.
     """
     body, pickled = frame
-    return pickle.loads(body) if pickled else bytes(body)
+    return pickle.loads(body) if pickled else rebuild(body)

@@ -14,7 +14,6 @@ from logpool import forks
 from logpool.frames import Frame
 from logpool.items import decode
 from logpool.queues import LogQueue
-from logpool.record import rebuild
 
 logger = logging.getLogger("logpool")
 
@@ -191,9 +190,9 @@ class RelayListener(QueueListener, forks.ForkAware):
             False behind the sentinel.
         """
         for frame in frames:
-            body, pickled = frame
+            _, pickled = frame
             try:
-                record = decode(frame) if pickled else rebuild(body)
+                record = decode(frame)
             except BaseException:  # As in `handle`.
                 self._say("A record was lost: it can't be rebuilt in this process.", exc_info=True)
                 continue

@@ -16,7 +16,7 @@ queue when the write returns.
 A put by a process that gets goes by way of the second socket, and the manager gives it its place behind everything that
 any process had put before. So a sentinel ends a `QueueListener` after the last record, as with any other queue.
 
-Knows nothing of logging.
+What an item is, is the business of items.py.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from multiprocessing import AuthenticationError, connection, process
 from logpool import forks, signals
 from logpool.frames import LARGE, Frame, split
 from logpool.hints import Any
-from logpool.items import decode, encode
+from logpool.items import decode, encode, header_of
 from logpool.protocol import ASK, ATTACHED, BLOCK_HEADER, LAST, NOW, PUT, UNIX, Address, tuned
 
 
@@ -40,7 +40,7 @@ class LogQueue(forks.ForkAware):
     """A multi-process queue for log records, with the face of `queue.Queue`.
 
     It can be handed to child processes of any start method, and works with the standard library's
-    `logging.handlers.QueueHandler` and `QueueListener`. Bytes are passed as they are, anything else is pickled.
+    `logging.handlers.QueueHandler` and `QueueListener`.
 
     Items of one thread are got in the order in which they were put. The queue is bounded, in bytes: a put waits while
     the manager holds as much as it may. Several processes may get; each item goes to one of them.
@@ -117,7 +117,7 @@ class LogQueue(forks.ForkAware):
         `queue.Full`, because a log record that is thrown away is worse than one that is late.
 
         Args:
-            item: Bytes, or something that can be pickled.
+            item: Something that can be pickled.
             block: Taken for the sake of the queue's face.
             timeout: Taken for the sake of the queue's face.
 
@@ -135,7 +135,22 @@ class LogQueue(forks.ForkAware):
         Args:
             item: As for `put`.
         """
-        header, body = encode(item)
+        self._put(*encode(item))
+
+    def put_record(self, flat: bytes) -> None:
+        """Puts a log record, which whoever gets it is given as a `logging.LogRecord`.
+
+        Args:
+            flat: As `record.flatten` makes it.
+
+        Raises:
+            OSError: As for `put`.
+            EOFError: As for `put`.
+            ValueError: As for `put`.
+        """
+        self._put(header_of(flat), flat)
+
+    def _put(self, header: bytes, body: bytes) -> None:
         if self._ordered:
             self._request(PUT + header + body)
             return
