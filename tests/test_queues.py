@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import multiprocessing
 import os
 import queue
@@ -11,7 +13,7 @@ import stat
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import connection, managers
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -314,6 +316,92 @@ def raises(log_queue: LogQueue) -> bool:
     except (OSError, EOFError):
         return True
     return False
+
+
+class InterruptError(Exception):
+    """Raised by a signal handler."""
+
+
+@contextlib.contextmanager
+def called_by_a_timer(handler: Callable[..., object], seconds: float) -> Iterator[None]:
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_signal_handler_may_put_in_the_middle_of_a_put_of_a_process_that_gets(manager: LogManager) -> None:
+    got: list[Any] = []
+
+    def get_until_none() -> None:
+        while (item := manager.queue.get(timeout=30)) is not None:
+            got.append(item)
+
+    getter = threading.Thread(target=get_until_none)
+    getter.start()
+    numbers = itertools.count()
+    put: list[int] = []
+
+    def put_one_more(*_: object) -> None:
+        number = next(numbers)
+        manager.queue.put(number)
+        put.append(number)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+
+    with called_by_a_timer(put_one_more, 0.001):
+        for number in range(20):
+            manager.queue.put((number, b"x" * 8_000_000))
+    manager.queue.put(None)
+    getter.join()
+    assert [item[0] for item in got if isinstance(item, tuple)] == list(range(20))
+    assert len(put) > 20
+    assert sorted(item for item in got if isinstance(item, int)) == sorted(put)
+
+
+def test_a_put_that_is_interrupted_costs_that_item_alone(manager: LogManager) -> None:
+    def interrupt(*_: object) -> None:
+        raise InterruptError
+
+    got: queue.Queue[Any] = queue.Queue()
+
+    def get_until_none() -> None:
+        while (item := manager.queue.get(timeout=30)) is not None:
+            got.put(item)
+
+    manager.queue.put("up")
+    assert manager.queue.get(timeout=10) == "up"
+    getter = threading.Thread(target=get_until_none)
+    for _ in range(2):  # With nobody who waits for an item, and with somebody.
+        large = b"x" * 8_000_000
+        os.kill(manager_pid(), signal.SIGSTOP)  # So that it can't be out before the timer strikes.
+        with pytest.raises(InterruptError), called_by_a_timer(interrupt, 0.2):
+            manager.queue.put(large)
+        os.kill(manager_pid(), signal.SIGCONT)
+        if not getter.is_alive():
+            getter.start()
+        manager.queue.put("next")
+        assert got.get(timeout=30) == "next"
+    manager.queue.put(None)
+    getter.join()
+
+
+def test_a_queue_that_is_closed_while_somebody_waits_for_an_item_goes_on(manager: LogManager) -> None:
+    got: queue.Queue[Any] = queue.Queue()
+
+    def get_three() -> None:
+        for _ in range(3):
+            got.put(manager.queue.get(timeout=30))
+
+    getter = threading.Thread(target=get_three)
+    getter.start()
+    for number in range(3):
+        manager.queue.put(number)
+        assert got.get(timeout=30) == number
+        manager.queue.close()
+    getter.join()
 
 
 def test_a_queue_whose_manager_is_gone_raises(manager: LogManager) -> None:

@@ -21,6 +21,7 @@ What an item is, is the business of items.py.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import threading
@@ -43,7 +44,8 @@ class LogQueue(forks.ForkAware):
     `logging.handlers.QueueHandler` and `QueueListener`.
 
     Items of one thread are got in the order in which they were put. The queue is bounded, in bytes: a put waits while
-    the manager holds as much as it may. Several processes may get; each item goes to one of them.
+    the manager holds as much as it may; but not one by a process that gets, which could wait for itself. Several
+    processes may get; each item goes to one of them.
 
     An instance may be used by all threads of a process, by signal handlers, and by forked children.
 
@@ -80,7 +82,8 @@ class LogQueue(forks.ForkAware):
         self._get_lock = threading.RLock()
         self._ask_lock = threading.RLock()
         self._reader = reader
-        self._asked = False
+        self._asked: socket.socket | None = None  # The reader that owes an answer.
+        self._asking = False
         self._got: deque[Frame] = deque()
         self.before_get = None
 
@@ -93,20 +96,27 @@ class LogQueue(forks.ForkAware):
 
     def after_fork_in_child(self) -> None:
         """Drops the parent's connections: the child makes its own when it needs one."""
-        self.close()
+        self._drop_connections()
         self._begin()
 
     def __del__(self) -> None:
-        self.close()
+        self._drop_connections()
 
-    def close(self) -> None:
-        """Closes this process's connections. The next put or get makes new ones."""
+    def _drop_connections(self) -> None:
         for connected in (self._writer, self._reader, *self._spare):
             if connected is not None:
                 connected.close()
-        self._writer = self._reader = None
-        self._spare.clear()
-        self._asked = False
+
+    def close(self) -> None:
+        """Closes this process's connections. The next put or get makes new ones."""
+        with self._put_lock:
+            for connected in (self._writer, *self._spare):
+                if connected is not None:
+                    connected.close()
+            self._writer = None
+            self._spare.clear()
+        with self._ask_lock:
+            self._let_go_of_reader()
 
     # Putting.
 
@@ -152,7 +162,11 @@ class LogQueue(forks.ForkAware):
 
     def _put(self, header: bytes, body: bytes) -> None:
         if self._ordered:
-            self._request(PUT + header + body)
+            with self._ask_lock:
+                if self._asking:
+                    self._put_aside(header + body)
+                else:
+                    self._request(PUT + header + body)
             return
         with self._put_lock:
             if self._writing:
@@ -299,31 +313,69 @@ class LogQueue(forks.ForkAware):
             timeout: Seconds to wait before an empty block will do; None: for ever.
         """
         self._ordered = True
-        if not self._asked:
-            self._request(ASK)
-            self._asked = True
-        reader = self._reader
-        if reader is None:
-            raise EOFError("the log queue was closed")
-        if timeout is not None and not (timeout and connection.wait([reader], timeout)):
-            self._request(NOW)
-        try:
-            (length,) = BLOCK_HEADER.unpack(_receive(reader, BLOCK_HEADER.size))
-            block = _receive(reader, length) if length else b""
-        except BaseException:
-            # Interrupted, perhaps in the middle of a block: what follows couldn't be made out.
-            reader.close()
-            self._reader = None
-            self._asked = False
-            raise
-        self._asked = False
-        return block
+        while True:
+            reader = self._request(ASK)
+            try:
+                if timeout is not None and not (timeout and connection.wait([reader], timeout)):
+                    self._request(NOW)
+                (length,) = BLOCK_HEADER.unpack(_receive(reader, BLOCK_HEADER.size))
+                block = _receive(reader, length) if length else b""
+            except BaseException as error:
+                # Interrupted, perhaps in the middle of a block: what follows couldn't be made out.
+                reader.close()
+                self._asked = None
+                if self._reader is reader:
+                    self._reader = None
+                elif isinstance(error, (OSError, EOFError)):
+                    continue  # Another thread has let go of it, and nothing else has happened.
+                raise
+            self._asked = None
+            if self._reader is not reader:  # Another thread has let go of it meanwhile.
+                reader.close()
+            return block
 
-    def _request(self, message: bytes) -> None:
+    def _request(self, message: bytes) -> socket.socket:
+        """Says something to the manager, as a process that gets.
+
+        Returns:
+            The socket on which it was said.
+
+        Raises:
+            RuntimeError: Called by a signal handler while its own thread is saying something.
+        """
         with self._ask_lock:
-            if self._reader is None:
-                self._reader = self._connect("get")
-            self._reader.sendall(message)
+            if self._asking:
+                raise RuntimeError("a signal handler can't get from the log queue while its own thread uses it")
+            self._asking = True
+            try:
+                reader = self._reader
+                if reader is None:
+                    reader = self._reader = self._connect("get")
+                if message == ASK:
+                    self._asked = reader
+                reader.sendall(message)
+            except BaseException:
+                # Part of it may be out. The manager drops what is unfinished when a connection ends.
+                self._let_go_of_reader()
+                raise
+            finally:
+                self._asking = False
+            return reader
+
+    def _let_go_of_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is None:
+            return
+        owes_an_answer = self._asked is reader
+        if owes_an_answer and not self._get_lock.acquire(blocking=False):
+            # The thread that waits for the answer is told by the end of file, behind all that is on its way.
+            with contextlib.suppress(OSError):
+                reader.shutdown(socket.SHUT_WR)
+            return
+        reader.close()
+        if owes_an_answer:
+            self._asked = None
+            self._get_lock.release()
 
     # Connecting.
 
