@@ -7,6 +7,7 @@ pool has made. What workers do with the pool's queues is in jobs.py.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import process
@@ -97,4 +98,16 @@ class PoolThread(process._ExecutorManagerThread):
             running = {work_id + 1 for work_id in list(self.pending_work_items)}
             self.watch.report(list(self.processes.values()), running)
         finally:
+            if sys.version_info < (3, 12):
+                self._refuse_jobs()
             super().terminate_broken(cause)
+
+    if sys.version_info < (3, 12):
+
+        def _refuse_jobs(self) -> None:
+            # Later Pythons have the pool's lock from here on. Without it a `submit` in the midst of what follows ends
+            # this thread ("dictionary changed size during iteration"), and no future is told.
+            executor = self.executor_reference()
+            if executor is not None:
+                with self.shutdown_lock:
+                    executor._broken = "A child process terminated abruptly, the process pool is not usable anymore"
