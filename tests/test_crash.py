@@ -18,6 +18,8 @@ import pytest
 import jobs
 from conftest import Records
 from logpool import LoggingProcessPoolExecutor
+from logpool.crash import DeathWatch
+from logpool.pool import PoolThread
 
 
 def reports(records: Records) -> list[logging.LogRecord]:
@@ -187,10 +189,16 @@ def test_a_death_before_the_first_submit_goes_on_is_reported(
 ) -> None:
     is_broken = threading.Event()
     terminate_broken = process._ExecutorManagerThread.terminate_broken
+    report = DeathWatch.report
 
-    def terminate_broken_and_tell(thread: process._ExecutorManagerThread, cause: object) -> None:
-        is_broken.set()
+    def terminate_broken_and_tell(thread: Any, cause: object) -> None:
+        if not isinstance(thread, PoolThread):
+            is_broken.set()  # It goes on as the standard library's, so there will be no report.
         terminate_broken(thread, cause)
+
+    def report_and_tell(*arguments: Any) -> None:
+        report(*arguments)
+        is_broken.set()
 
     def start_and_sleep(thread: process._ExecutorManagerThread) -> None:
         threading.Thread.start(thread)
@@ -199,6 +207,7 @@ def test_a_death_before_the_first_submit_goes_on_is_reported(
     # As a busy machine may do it: the thread that submits isn't on a CPU before the pool breaks.
     monkeypatch.setattr(process._ExecutorManagerThread, "start", start_and_sleep, raising=False)
     monkeypatch.setattr(process._ExecutorManagerThread, "terminate_broken", terminate_broken_and_tell)
+    monkeypatch.setattr(DeathWatch, "report", report_and_tell)
     with LoggingProcessPoolExecutor(1, context) as executor, pytest.raises(BrokenProcessPool):
         executor.submit(jobs.die, signal.SIGKILL, 5).result()
     assert len(reports(records)) == 1

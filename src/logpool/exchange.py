@@ -32,7 +32,7 @@ READ_SIZE = 2**18
 BLOCK_SIZE = 2**20
 """Bytes of backlog after which a block is large enough to be handed out."""
 
-WORKING_MEMORY = 2**20
+WORKING_MEMORY = 3 * 2**19
 """Bytes of the backlog's limit that are left for what reading takes beside: the buffer, small unfinished frames, and
 what the allocator can't use of what it has."""
 
