@@ -25,6 +25,7 @@ from conftest import START_METHODS, Run, wait_until_gone
 from logpool import items
 from logpool.manager import LogManager
 from logpool.queues import LogQueue
+from logpool.server import remove
 
 MEBIBYTE = 2**20
 
@@ -288,6 +289,25 @@ if __name__ == "__main__":
     )
     assert ended.stdout == "True {24}\n"
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_file_that_comes_while_the_directory_is_removed_is_removed_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (directory := tmp_path / "directory").mkdir()
+    (directory / "first").touch()
+    rmdir = os.rmdir
+    later = ["second", "third"]
+
+    def add_a_file_then_remove(path: str) -> None:
+        if later:
+            (directory / later.pop()).touch()
+        rmdir(path)
+
+    monkeypatch.setattr(os, "rmdir", add_a_file_then_remove)
+    remove(str(directory))
+    assert not directory.exists()
+    remove(str(directory))  # It may be gone.
 
 
 def test_managers_that_are_started_at_once_hold_nothing_of_each_other(context: BaseContext) -> None:

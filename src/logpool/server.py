@@ -14,6 +14,7 @@ Knows nothing of logging. Everything in this module runs in the manager process.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hmac  # noqa: F401  # A handshake imports it. There may be no descriptor left for that by then.
 import os
 import signal
@@ -26,6 +27,9 @@ from logpool import signals
 from logpool.exchange import Exchange
 from logpool.hints import Any
 from logpool.protocol import ATTACHED, LONGEST_ROLE, tuned
+
+REMOVALS = 100
+"""How often at most it is tried to remove a directory into which files come meanwhile."""
 
 
 class Sockets:
@@ -81,11 +85,16 @@ def remove(directory: str) -> None:
     Args:
         directory: May be gone already.
     """
-    with contextlib.suppress(OSError):
-        for name in os.listdir(directory):
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(directory, name))
-        os.rmdir(directory)
+    for _ in range(REMOVALS):
+        try:
+            for name in os.listdir(directory):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(directory, name))
+            os.rmdir(directory)
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY:  # A worker that is just being started has added its file.
+                continue
+        return
 
 
 class Server:
