@@ -165,6 +165,10 @@ def test_an_interrupt_in_the_first_submit_leaves_nothing_behind(
     threads = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt), LoggingProcessPoolExecutor(2, context) as executor:
         executor.submit(jobs.log_numbers, 1)
+    assert_nothing_is_left(threads)
+
+
+def assert_nothing_is_left(threads: set[threading.Thread]) -> None:
     assert set(threading.enumerate()) == threads
     for process_left in multiprocessing.active_children():
         process_left.join(30)
@@ -185,10 +189,7 @@ def test_a_pool_whose_thread_cannot_be_started_leaves_nothing_behind(
         executor.submit(jobs.log_numbers, 1)
     with pytest.raises(RuntimeError, match="cannot join thread") if wait else contextlib.nullcontext():
         executor.shutdown(wait)  # As the standard library's does.
-    assert set(threading.enumerate()) == threads
-    for process_left in multiprocessing.active_children():
-        process_left.join(30)
-    assert multiprocessing.active_children() == []
+    assert_nothing_is_left(threads)
 
 
 def test_shutdown_waits_for_the_records_after_one_that_did_not_wait(context: BaseContext, records: Records) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import multiprocessing
 import os
 import queue
@@ -25,6 +26,7 @@ from conftest import START_METHODS, Run, wait_until_gone
 from logpool import items
 from logpool.manager import LogManager
 from logpool.queues import LogQueue
+from logpool.record import flatten
 from logpool.server import remove
 
 MEBIBYTE = 2**20
@@ -178,12 +180,16 @@ def test_an_item_that_is_too_large_is_refused_in_the_process_that_puts_it(
     manager: LogManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(items, "MAX_BODY", 1000)
+    text = "x" * 500
+    text += "x" * (1000 - len(flatten(logging.makeLogRecord({"msg": text}))))
+    flat = flatten(logging.makeLogRecord({"msg": text}))
+    assert len(flat) == 1000
     with pytest.raises(ValueError, match="1,001 bytes is too large for the log queue, which takes 1,000"):
-        manager.queue.put_record(b"x" * 1001)
+        manager.queue.put_record(flat + b"x")
     with pytest.raises(ValueError, match=r"1,\d\d\d bytes is too large"):
         manager.queue.put(b"x" * 1000)
-    manager.queue.put(b"x" * 900)
-    assert manager.queue.get(timeout=10) == b"x" * 900
+    manager.queue.put_record(flat)
+    assert manager.queue.get(timeout=10).msg == text
 
 
 def test_the_backlog_is_bounded_and_nothing_is_dropped(context: BaseContext) -> None:
@@ -318,16 +324,14 @@ def test_managers_that_are_started_at_once_hold_nothing_of_each_other(context: B
             thread.start()
         for thread in threads:
             thread.join()
-        addresses = [manager.queue.address for manager in managers]
-        by_address = dict(zip(addresses, managers, strict=True))
-        assert len(by_address) == 4
         for process in [child for child in multiprocessing.active_children() if child.name == "LogManager"]:
             process.kill()
             process.join()
             # Whose it was is told by what happens now: a put to a manager that is gone raises, and waits for nobody.
-            gone = [address for address, manager in by_address.items() if raises(manager.queue)]
-            assert len(gone) == 1
-            by_address.pop(gone[0]).shutdown()
+            (gone,) = (manager for manager in managers if raises(manager.queue))
+            gone.shutdown()
+            managers.remove(gone)
+        assert managers == []
 
 
 def raises(log_queue: LogQueue) -> bool:

@@ -78,10 +78,10 @@ class LogManager(managers.BaseManager):
         Raises:
             OSError: There is no descriptor, port or process left. Nothing is left behind.
         """
-        start_method = self._context.get_start_method()
         # A Ctrl-C must not leave a part of this behind, or reach the process before that can ignore it. But a
         # forkserver that is started here would hand what is blocked on to all workers.
-        held = contextlib.nullcontext() if start_method == "forkserver" else signals.held()
+        forkserver = self._context.get_start_method() == "forkserver"
+        held = contextlib.nullcontext() if forkserver else signals.held()
         with held, forks.by_this_thread_alone(), contextlib.ExitStack() as on_error:
             directory = _make_directory(on_error)
             with contextlib.closing(_listen(directory)) as listening:
@@ -94,15 +94,7 @@ class LogManager(managers.BaseManager):
                 with its_end:
                     _check_descriptors(its_end)
                     sockets = Sockets(listening, lifeline.other_end, its_end)
-                    server: process.BaseProcess
-                    if initializer is None and program.serves(start_method):
-                        server = program.ServerProcess(sockets, directory, self._backlog, type(self).__name__)
-                    else:
-                        server = self._context.Process(  # type: ignore[attr-defined]
-                            target=serve,
-                            args=(sockets, directory, self._backlog, initializer, initargs),
-                            name=type(self).__name__,
-                        )
+                    server = self._make_process(sockets, directory, initializer, initargs)
                     server.start()
             on_error.pop_all()
             self.queue = queue
@@ -115,6 +107,21 @@ class LogManager(managers.BaseManager):
             # what this one is here to avoid.
             self._address = queue.address
             self._state.value = managers.State.STARTED  # type: ignore[attr-defined]
+
+    def _make_process(
+        self,
+        sockets: Sockets,
+        directory: str | None,
+        initializer: Callable[..., object] | None,
+        initargs: Iterable[Any],
+    ) -> process.BaseProcess:
+        name = type(self).__name__
+        if initializer is None and program.serves(self._context.get_start_method()):
+            return program.ServerProcess(sockets, directory, self._backlog, name)
+        made: process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
+            target=serve, args=(sockets, directory, self._backlog, initializer, initargs), name=name
+        )
+        return made
 
 
 class Lifeline(forks.ForkAware):

@@ -103,18 +103,21 @@ class LogQueue(forks.ForkAware):
         self._drop_connections()
 
     def _drop_connections(self) -> None:
-        for connected in (self._writer, self._reader, *self._spare):
+        self._close_writers()
+        if self._reader is not None:
+            self._reader.close()
+
+    def _close_writers(self) -> None:
+        for connected in (self._writer, *self._spare):
             if connected is not None:
                 connected.close()
+        self._writer = None
+        self._spare.clear()
 
     def close(self) -> None:
         """Closes this process's connections. The next put or get makes new ones."""
         with self._put_lock:
-            for connected in (self._writer, *self._spare):
-                if connected is not None:
-                    connected.close()
-            self._writer = None
-            self._spare.clear()
+            self._close_writers()
         with self._ask_lock:
             self._let_go_of_reader()
 
