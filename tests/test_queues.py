@@ -40,14 +40,16 @@ def manager() -> Iterator[LogManager]:
     started.shutdown()
 
 
-@pytest.fixture(params=["AF_UNIX", "AF_INET"])
+@pytest.fixture(params=["pipes", "AF_UNIX", "AF_INET"])
 def log_queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LogQueue]:
-    """A queue over each family of sockets."""
+    """A queue by each kind of stream."""
     if request.param == "AF_INET":
         monkeypatch.setattr("tempfile.mkdtemp", no_room)
-    started = LogManager(64 * MEBIBYTE)
+    if request.param == "AF_UNIX":
+        monkeypatch.setattr("logpool.pipes.make", lambda: None)
+    started = LogManager(64 * MEBIBYTE, multiprocessing.get_context("fork"))  # So that this holds for its process, too.
     started.start()
-    assert isinstance(started.queue.address, str) == (request.param == "AF_UNIX")
+    assert isinstance(started.queue.address, str) == (request.param != "AF_INET")
     yield started.queue
     started.shutdown()
 
@@ -240,6 +242,32 @@ def test_half_a_frame_goes_with_the_process_that_died(context: BaseContext, mana
     child(context, put_numbers, manager.queue, 1).join()
     assert [manager.queue.get(timeout=10)[0] for _ in range(11)] == [*range(10), 0]
     assert manager.queue.empty()
+
+
+def test_who_puts_while_the_queue_ends_is_told_what_comes_out_no_more(
+    context: BaseContext, log_queue: LogQueue
+) -> None:
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    processes = [child(context, put_until_refused, log_queue, mark, sender) for mark in range(3)]
+    last = dict.fromkeys(range(3), -1)
+    mark, number = log_queue.get(timeout=20)
+    log_queue.put_last(None)
+    while number is not None:
+        assert number == last[mark] + 1
+        last[mark] = number
+        mark, number = log_queue.get(timeout=20) or (0, None)
+    assert dict(receiver.recv() for _ in processes) == last
+    for process in processes:
+        process.join()
+
+
+def put_until_refused(log_queue: LogQueue, mark: int, sender: Any) -> None:
+    number = -1
+    with contextlib.suppress(OSError, EOFError):
+        while True:
+            log_queue.put((mark, number + 1))
+            number += 1
+    sender.send((mark, number))
 
 
 def test_a_process_that_forks_gives_its_child_a_connection_of_its_own(manager: LogManager) -> None:

@@ -1,6 +1,6 @@
 """`Exchange`: the loop of the manager process, which takes frames from writers and hands blocks of them to readers.
 
-Sockets are read when somebody asks for records. Until then these gather in the kernel, and the one read that follows is
+Streams are read when somebody asks for records. Until then these gather in the kernel, and the one read that follows is
 big: an exchange that read each record as it came would cost two context switches a record. Only when nobody has asked
 for a while does it read ahead, into a backlog that is bounded; beyond that bound it stops, the kernel's buffers fill,
 and processes that put wait. With nothing to do it waits for an event, without a timeout.
@@ -19,8 +19,12 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from logpool import pipes
 from logpool.frames import HEADER, LARGE, LENGTH, Assembler
 from logpool.protocol import ACKNOWLEDGEMENT, ASK, BLOCK_HEADER, LAST, NOW, PUT, UNIX
+
+Stream = socket.socket | pipes.ReadingEnd
+"""What a process puts into."""
 
 PATIENCE = 0.01
 """Seconds for which nobody may ask before the exchange reads ahead. Long enough for a reader to handle what it was
@@ -36,7 +40,7 @@ WORKING_MEMORY = 3 * 2**19
 """Bytes of the backlog's limit that are left for what reading takes beside: the buffer, small unfinished frames, and
 what the allocator can't use of what it has."""
 
-MOST_IN_KERNEL = 2**24
+MOST_IN_SOCKET = 2**24
 """Bytes that one socket can't have in the kernel: more than Linux lets a TCP socket grow to by itself (4 MiB to send
 and 6 MiB received)."""
 
@@ -44,9 +48,10 @@ and 6 MiB received)."""
 class Writer:
     """A process that puts."""
 
-    def __init__(self, connected: socket.socket) -> None:
-        connected.setblocking(False)
-        self.socket = connected
+    def __init__(self, stream: Stream) -> None:
+        stream.setblocking(False)
+        self.stream = stream
+        self.most_unread = pipes.CAPACITY if isinstance(stream, pipes.ReadingEnd) else MOST_IN_SOCKET
         self.assembler = Assembler(READ_SIZE)
         self.last_read = 0  # The number of the exchange's read.
 
@@ -66,8 +71,8 @@ class Turn:
 
     def __init__(self, act: Callable[[], None], writers: set[Writer]) -> None:
         self.act = act
-        # Which sockets may still have something from before, and how many bytes of it at most.
-        self.unread = dict.fromkeys(writers, MOST_IN_KERNEL)
+        # Which streams may still have something from before, and how many bytes of it at most.
+        self.unread = {writer: writer.most_unread for writer in writers}
 
 
 class Exchange:
@@ -121,23 +126,25 @@ class Exchange:
             self._watch(source, source)
         self._add(Reader(reader))
 
-    def attach(self, connected: socket.socket, role: str) -> None:
+    def attach(self, stream: Stream, role: str) -> None:
         """Adds a process. May be called by any thread; what it puts after this has returned comes after this.
 
         Args:
-            connected: The socket to it, which is the exchange's from now on.
+            stream: To it, and the exchange's from now on. A process that gets has a socket.
             role: "put" or "get".
 
         Raises:
             ValueError: For any other role, or when the last item is known.
         """
-        kinds: dict[str, type[Writer] | type[Reader]] = {"put": Writer, "get": Reader}
-        if role not in kinds:
-            raise ValueError(f"unknown role: {role!r}")
         with self._attaching:
             if self._refuses:
                 raise ValueError("the queue is closed")
-            self._attached.append(kinds[role](connected))
+            if role == "put":
+                self._attached.append(Writer(stream))
+            elif role == "get" and isinstance(stream, socket.socket):
+                self._attached.append(Reader(stream))
+            else:
+                raise ValueError(f"unknown role: {role!r}")
         self._wake_up.send(b"\0")
 
     def released(self) -> None:
@@ -231,22 +238,23 @@ class Exchange:
     def _add(self, source: Writer | Reader) -> None:
         if isinstance(source, Writer):
             self._writers.add(source)
-            self._everything.register(source.socket, selectors.EVENT_READ, source)
+            self._everything.register(source.stream, selectors.EVENT_READ, source)
         else:
             self._readers.append(source)
             self._watch(source.socket, source)
 
     def _drop(self, source: Writer | Reader) -> None:
         if isinstance(source, Writer):
-            self._everything.unregister(source.socket)
+            self._everything.unregister(source.stream)
             self._writers.discard(source)
             for turn in self._turns:
                 turn.unread.pop(source, None)
+            source.stream.close()
         else:
             self._unwatch(source.socket)
             self._readers.remove(source)
             source.asks = False
-        source.socket.close()
+            source.socket.close()
         self._accept_again()
 
     def _accept_again(self) -> None:
@@ -259,32 +267,45 @@ class Exchange:
     def _read(self, writer: Writer) -> None:
         self._reads += 1
         writer.last_read = self._reads
-        room = writer.assembler.room()
-        target = self._buffer if room is None else room
-        try:
-            size = writer.socket.recv_into(target)
-        except BlockingIOError:
-            size = -1
-        except OSError:
-            size = 0
-        if size == 0:  # The process has closed it or died. An unfinished frame goes with it.
+        target = writer.assembler.room() or self._buffer
+        size = self._receive(writer, target)
+        if not size:
             self._drop(writer)
             return
-        if size > 0:
-            try:
-                block = writer.assembler.feed(target[:size]) if room is None else writer.assembler.filled(size)
-                self._hold(block)
-                if block and self._acknowledges:
-                    writer.socket.sendall(ACKNOWLEDGEMENT)  # Who puts waits for it, so it was one frame.
-            except (ValueError, MemoryError, OSError):
-                # No stream of frames, so what follows can't be made out; or nobody can take it; or it has died.
-                self._drop(writer)
-                return
         for turn in self._turns:
             if writer in turn.unread:
                 turn.unread[writer] -= size
                 if size < len(target) or turn.unread[writer] <= 0:
                     del turn.unread[writer]
+
+    def _receive(self, writer: Writer, target: memoryview) -> int:
+        """Reads once from a stream, and holds what has become whole by that.
+
+        Args:
+            writer: Whose stream.
+            target: Where to: what the assembler has room for, or the buffer.
+
+        Returns:
+            How many bytes; -1 if there is nothing yet. 0 at the end: the process has closed the stream or died, and an
+            unfinished frame goes with it.
+        """
+        try:
+            size = writer.stream.recv_into(target)
+        except BlockingIOError:
+            return -1
+        except OSError:
+            return 0
+        try:
+            if size:
+                in_buffer = target is self._buffer
+                block = writer.assembler.feed(target[:size]) if in_buffer else writer.assembler.filled(size)
+                self._hold(block)
+                if block and self._acknowledges and isinstance(writer.stream, socket.socket):
+                    writer.stream.sendall(ACKNOWLEDGEMENT)  # Who puts waits for it, so it was one frame.
+        except (ValueError, MemoryError, OSError):
+            # No stream of frames, so what follows can't be made out; or nobody can take it; or it has died.
+            return 0
+        return size
 
     def _has_room(self) -> bool:
         # What is read at once must fit. But where nothing is held, a limit can't be too low for it.
@@ -367,13 +388,26 @@ class Exchange:
         self._listening.close()
         if not self._acknowledges:
             for writer in self._writers:
-                with contextlib.suppress(OSError):
-                    writer.socket.shutdown(socket.SHUT_RD)
+                if isinstance(writer.stream, socket.socket):
+                    with contextlib.suppress(OSError):
+                        writer.stream.shutdown(socket.SHUT_RD)
 
     def _end(self, frame: bytes) -> None:
-        # What comes over TCP later isn't acknowledged, so it isn't lost without a word.
+        for writer in list(self._writers):
+            if isinstance(writer.stream, pipes.ReadingEnd):
+                self._cut(writer, writer.stream)
+            else:  # What comes over TCP now isn't acknowledged, so it isn't lost without a word.
+                self._drop(writer)
         self._hold(frame)
         self._ended = True
+
+    def _cut(self, writer: Writer, stream: pipes.ReadingEnd) -> None:
+        """Takes what has come by a pipe so far, and has whoever puts something later told that the queue is closed."""
+        self._everything.unregister(stream)
+        self._writers.discard(writer)
+        while not stream.shutdown() and self._receive(writer, writer.assembler.room() or self._buffer):
+            pass
+        stream.close()
 
     def _answer_now(self, reader: Reader, answers: int) -> None:
         if reader.asks and reader.answers == answers:

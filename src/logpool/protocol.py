@@ -1,7 +1,7 @@
 """What the manager process and all others say to each other, and how their sockets are set up.
 
     role ─────────────▶
-         ◀───── ATTACHED
+         ◀───── ATTACHED               or PIPED, and the end of a pipe
     frame, frame, ... ▶              who puts
     ASK, NOW, PUT, LAST ▶            who gets
          ◀──────── block
@@ -27,6 +27,9 @@ UNIX: Any = getattr(socket, "AF_UNIX", None)
 
 ATTACHED = b"attached"
 """What the manager says to a process when it knows which role that has."""
+
+PIPED = b"piped"
+"""What it says if frames are to come by the pipe whose end follows (pipes.py), in place of this connection."""
 
 LONGEST_ROLE = 8
 """Bytes."""

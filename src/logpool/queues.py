@@ -1,8 +1,9 @@
 """`LogQueue`: the log queue as each process sees it.
 
-The queue itself lives in the manager process (exchange.py). A process that puts has a socket of its own to it, on which
-a put is one write of one frame, with no reply: what was put has left the process, and is in the kernel when the
-process dies. A process that gets has another, on which it asks and is answered with all frames that there are.
+The queue itself lives in the manager process (exchange.py). A process that puts has a pipe of its own to it, or a
+socket where there are no pipes that serve (pipes.py). A put is one write of one frame into that, with no reply: what
+was put has left the process, and is in the kernel when the process dies. A process that gets has a socket, on which it
+asks and is answered with all frames that there are.
 
     process that puts                      manager process            process that gets
     put ── frame, frame, frame, ... ─────▶  Exchange ◀─── ASK ─────── get
@@ -13,7 +14,7 @@ Over AF_INET each put is acknowledged, and waits for that: what TCP has taken ma
 puts afterwards, and the kernel may not have passed it on when the process dies. Over AF_UNIX it is in the receiver's
 queue when the write returns.
 
-A put by a process that gets goes by way of the second socket, and the manager gives it its place behind everything that
+A put by a process that gets goes by way of its socket, and the manager gives it its place behind everything that
 any process had put before. So a sentinel ends a `QueueListener` after the last record, as with any other queue.
 
 What an item is, is the business of items.py.
@@ -30,11 +31,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from multiprocessing import AuthenticationError, connection, process
 
-from logpool import forks, signals
+from logpool import forks, pipes, signals
 from logpool.frames import LARGE, Frame, split
 from logpool.hints import Any
 from logpool.items import decode, encode, header_of
-from logpool.protocol import ASK, ATTACHED, BLOCK_HEADER, LAST, NOW, PUT, UNIX, Address, tuned
+from logpool.protocol import ASK, ATTACHED, BLOCK_HEADER, LAST, NOW, PIPED, PUT, UNIX, Address, tuned
+
+Stream = socket.socket | pipes.WritingEnd
+"""What a process puts into."""
 
 
 class LogQueue(forks.ForkAware):
@@ -76,8 +80,8 @@ class LogQueue(forks.ForkAware):
         # Reentrant: a signal handler may log while its thread is writing, or waiting for an answer.
         self._put_lock = threading.RLock()
         self._writing = False
-        self._writer: socket.socket | None = None
-        self._spare: list[socket.socket] = []
+        self._writer: Stream | None = None
+        self._spare: list[Stream] = []
         self._ordered = reader is not None
         self._get_lock = threading.RLock()
         self._ask_lock = threading.RLock()
@@ -178,14 +182,14 @@ class LogQueue(forks.ForkAware):
             try:
                 self._writing = True
                 if self._writer is None:
-                    self._writer = self._connect("put")
+                    self._writer = self._connect_to_put()
                 if len(body) < LARGE:
                     self._writer.sendall(header + body)
                 else:
                     self._writer.sendall(header)
                     self._writer.sendall(body)
                 if self._acknowledged:
-                    _receive(self._writer, 1)
+                    _await_acknowledgement(self._writer)
             except BaseException:
                 # Part of the frame may be out. The manager drops what is unfinished when a connection ends.
                 if self._writer is not None:
@@ -219,13 +223,13 @@ class LogQueue(forks.ForkAware):
         # Connecting takes some turns of both processes. Were this interrupted by a signal whose handler logs and has to
         # connect as well, a timer that is faster than that would pile handlers up until RecursionError.
         with signals.held():
-            self._put_on(self._connect("put"), frame)
+            self._put_on(self._connect_to_put(), frame)
 
-    def _put_on(self, aside: socket.socket, frame: bytes) -> None:
+    def _put_on(self, aside: Stream, frame: bytes) -> None:
         try:
             aside.sendall(frame)
             if self._acknowledged:
-                _receive(aside, 1)
+                _await_acknowledgement(aside)
         except BaseException:
             aside.close()
             raise
@@ -353,7 +357,8 @@ class LogQueue(forks.ForkAware):
             try:
                 reader = self._reader
                 if reader is None:
-                    reader = self._reader = self._connect("get")
+                    reader, _ = self._connect("get")
+                    self._reader = reader
                 if message == ASK:
                     self._asked = reader
                 reader.sendall(message)
@@ -382,11 +387,21 @@ class LogQueue(forks.ForkAware):
 
     # Connecting.
 
-    def _connect(self, role: str) -> socket.socket:
+    def _connect_to_put(self) -> Stream:
+        connected, answer = self._connect("put")
+        if answer == ATTACHED:
+            return connected
+        with connected:
+            return pipes.receive(connected)
+
+    def _connect(self, role: str) -> tuple[socket.socket, bytes]:
         """Makes a connection to the manager.
 
         Both sides prove that they have the `authkey`. The manager answers when it knows the connection, so what is
         put into it from then on is put before anything that comes later.
+
+        Returns:
+            The connection, and the answer.
         """
         key = process.current_process().authkey if self._key is None else self._key
         with signals.held():
@@ -395,11 +410,17 @@ class LogQueue(forks.ForkAware):
         try:
             with connection.Client(self.address, authkey=key) as client:
                 client.send_bytes(role.encode())
-                if client.recv_bytes() != ATTACHED:
+                answer = client.recv_bytes()
+                if answer not in (ATTACHED, PIPED):
                     raise ConnectionRefusedError("whoever listens there is no log manager")
-                return tuned(socket.fromfd(client.fileno(), self._family, socket.SOCK_STREAM))
+                return tuned(socket.fromfd(client.fileno(), self._family, socket.SOCK_STREAM)), answer
         except AuthenticationError as error:
             raise ConnectionRefusedError(f"the log manager has another authkey: {error}") from error
+
+
+def _await_acknowledgement(writer: Stream) -> None:
+    assert isinstance(writer, socket.socket)  # Over AF_INET there are no pipes.
+    _receive(writer, 1)
 
 
 def _receive(source: socket.socket, size: int) -> bytes:

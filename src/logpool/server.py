@@ -24,10 +24,10 @@ import threading
 from collections.abc import Callable, Iterable
 from multiprocessing import AuthenticationError, connection, process
 
-from logpool import signals
+from logpool import pipes, signals
 from logpool.exchange import Exchange
 from logpool.hints import Any
-from logpool.protocol import ATTACHED, LONGEST_ROLE, tuned
+from logpool.protocol import ATTACHED, LONGEST_ROLE, PIPED, UNIX, tuned
 
 REMOVALS = 100
 """How often at most it is tried to remove a directory into which files come meanwhile."""
@@ -125,9 +125,15 @@ class Server:
             connection.deliver_challenge(established, self._key)
             connection.answer_challenge(established, self._key)
             role = established.recv_bytes(LONGEST_ROLE).decode()
-            self._exchange.attach(tuned(copy), role)
-            welcome = True
-            established.send_bytes(ATTACHED)
+            pipe = pipes.make() if role == "put" and copy.family == UNIX else None
+            if pipe is None:
+                self._exchange.attach(tuned(copy), role)
+                welcome = True
+                established.send_bytes(ATTACHED)
+            else:
+                self._exchange.attach(pipe[0], role)
+                established.send_bytes(PIPED)
+                pipes.send(pipe[1], copy)
         if not welcome:
             copy.close()
         self._exchange.released()

@@ -1,0 +1,184 @@
+"""Pipes, which take the place of sockets for streams of frames where the system has what that takes: Linux.
+
+A write of one frame takes half of the CPU time that it takes on a socket, and so does reading it: the kernel appends it
+to a page, where a socket gets memory for each write. Else they serve as well: what was written is there for the reader
+when the write returns, also when the writer is killed, and the end of file comes behind it.
+
+What a pipe hasn't is a `shutdown`, by which a reader refuses what comes later but gets what has come. Here it is.
+
+Knows nothing of frames.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+
+if sys.platform == "linux":
+    import fcntl
+
+CAPACITY = 2**18
+"""Bytes that a pipe holds: what a process can log while nobody reads. With a quarter of it processes that log wait more
+often; with four times as much nothing is faster."""
+
+
+class End:
+    """One end of a pipe. What it has in common with a socket goes by the same name."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Takes a descriptor.
+
+        Args:
+            descriptor: This object's from now on.
+        """
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        """Returns the descriptor; -1 if it is closed."""
+        return self._descriptor
+
+    def close(self) -> None:
+        """Closes it, if it isn't closed."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class WritingEnd(End):
+    """What a process has that puts."""
+
+    def sendall(self, data: bytes) -> None:
+        """Writes all of it.
+
+        Args:
+            data: What to write.
+
+        Raises:
+            OSError: Nobody reads any more, or the descriptor isn't this pipe's any more.
+        """
+        descriptor = self._descriptor
+        try:
+            # A program may close all descriptors, as daemons do, and then open a file, which gets this one's number. No
+            # other kind of file has a capacity. (Where a socket was expected, the kernel itself says no.)
+            fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
+        except OSError:
+            self._descriptor = -1  # It is somebody else's to close.
+            raise
+        written = os.write(descriptor, data)
+        if written < len(data):  # Interrupted by a signal, in the midst of more than there was room for.
+            rest = memoryview(data)[written:]
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+
+
+class ReadingEnd(End):
+    """What the manager has."""
+
+    def setblocking(self, flag: bool) -> None:
+        """Says whether to wait where there is nothing to read.
+
+        Args:
+            flag: Whether.
+        """
+        os.set_blocking(self._descriptor, flag)
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Reads what there is.
+
+        Args:
+            buffer: Where to.
+
+        Returns:
+            How many bytes there were; 0 at the end.
+
+        Raises:
+            BlockingIOError: There is nothing yet.
+        """
+        return os.readv(self._descriptor, [buffer])
+
+    def shutdown(self) -> bool:
+        """Refuses what comes later, and closes the pipe, if nothing is left in it.
+
+        Returns:
+            Whether that is so. If not, what is left is to be read, and this to be tried again.
+        """
+        try:
+            # What is in a pipe lives as long as any end of it does. So it can be seen when nobody can write any more
+            # what has come since the last read, and it can be read after all.
+            own = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # There is no such directory, or no descriptor left. What comes right now is lost.
+            self.close()
+            return True
+        try:
+            self.close()
+            if not _bytes_in(own):
+                return True
+            self._descriptor = os.open(f"/proc/self/fd/{own}", os.O_RDONLY | os.O_NONBLOCK)
+            return False
+        finally:
+            os.close(own)
+
+
+def _bytes_in(pipe: int) -> int:
+    import termios  # For this alone, once.
+
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def make() -> tuple[ReadingEnd, WritingEnd] | None:
+    """Makes a pipe.
+
+    Returns:
+        Its ends; None if the system has no pipes that serve, or none left.
+    """
+    if sys.platform != "linux":
+        return None
+    with contextlib.suppress(OSError):
+        reading, writing = os.pipe()
+        ends = ReadingEnd(reading), WritingEnd(writing)
+        # Fails where the pipes of one user hold as much as they may together. Those made then are small.
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, CAPACITY)
+        return ends
+    return None
+
+
+def send(end: WritingEnd, connected: socket.socket) -> None:
+    """Hands an end to another process, and closes it here.
+
+    Args:
+        end: What that process is to have.
+        connected: To that process.
+
+    Raises:
+        OSError: That process is gone.
+    """
+    try:
+        socket.send_fds(connected, [b"\0"], [end.fileno()])
+    finally:
+        end.close()
+
+
+def receive(connected: socket.socket) -> WritingEnd:
+    """Takes what `send` has sent.
+
+    Args:
+        connected: To the process that sends.
+
+    Raises:
+        OSError: This process has no descriptor left.
+        EOFError: That process is gone.
+    """
+    sent, descriptors, _, _ = socket.recv_fds(connected, 1, 1)
+    if not sent:
+        raise EOFError("the log manager is gone")
+    if not descriptors:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    end = WritingEnd(descriptors[0])
+    os.set_inheritable(end.fileno(), False)  # `recv_fds` takes flags by which the kernel would do it, and drops them.
+    return end
