@@ -6,6 +6,7 @@ That nothing is left behind in this process is looked at after each test, by a f
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import logging
 import multiprocessing
@@ -24,6 +25,7 @@ import jobs
 from conftest import START_METHODS, Records, Run, descriptors
 from logpool import LoggingProcessPoolExecutor
 from logpool.listener import RelayListener
+from logpool.manager import Handover
 
 PROGRAM = """
 import logging, multiprocessing, os, sys, threading, time
@@ -173,6 +175,25 @@ def assert_nothing_is_left(threads: set[threading.Thread]) -> None:
     for process_left in multiprocessing.active_children():
         process_left.join(30)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])  # With fork the constructor raises.
+def test_a_pool_that_found_no_process_for_its_manager_leaves_nothing_behind_and_can_be_used_later(
+    start_method: str, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    threads = set(threading.enumerate())
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(start_method)) as executor:
+        with monkeypatch.context() as no_process:
+            no_process.setattr(Handover, "start", fail)
+            with pytest.raises(BlockingIOError):
+                executor.submit(jobs.log_numbers, 1)
+        assert_nothing_is_left(threads)
+        executor.submit(jobs.log_numbers, 10).result()
+    assert records.messages[-10:] == [str(number) for number in range(10)]
+    assert_nothing_is_left(threads)
 
 
 @pytest.mark.parametrize("wait", [True, False])

@@ -128,18 +128,24 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         """
         return self._started_relay().listener
 
-    def _started_relay(self) -> LogRelay:
+    def _prepared_relay(self) -> LogRelay:
         with self._relay_lock:
-            if not self._relay.is_started:
+            if not self._relay.is_prepared:
                 if self._has_ended:
                     raise RuntimeError("cannot start a log relay after shutdown")
-                self._relay.start()
+                self._relay.prepare()
                 manager = self._relay.manager
                 self._death_watch.directory = manager.directory
                 self._worker_start.installation = self._relay.installation
                 self._worker_start.lifeline = manager.lifeline
                 self._worker_start.directory = manager.directory
         return self._relay
+
+    def _started_relay(self) -> LogRelay:
+        relay = self._prepared_relay()
+        with self._relay_lock:
+            relay.launch()
+        return relay
 
     def flush_logs(self, timeout: float | None = None) -> bool:
         """Waits until all that workers logged before the call has been handled.
@@ -153,7 +159,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         Raises:
             RuntimeError: Called by a handler that handles a worker's record, which can't wait for itself.
         """
-        return not self._relay.is_started or self._relay.flush(timeout)
+        return not self._relay.is_prepared or self._relay.flush(timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the pool, as `ProcessPoolExecutor.shutdown` does.
@@ -164,7 +170,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             cancel_futures: As for `ProcessPoolExecutor`.
         """
         self._has_ended = True
-        if self._relay.is_started and self._relay.listener.is_current_thread():
+        if self._relay.is_prepared and self._relay.listener.is_current_thread():
             wait = False
         try:
             super().shutdown(wait, cancel_futures=cancel_futures)
@@ -209,9 +215,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
     def _spawn_process(self) -> None:
         # A private method of the base class. Its thread watches the workers that it knew when it began to wait, and
         # `submit` wakes it before it starts another. If that one dies before anything else happens, nobody ever
-        # notices, and its job's future waits for ever. So the thread is woken once more. The relay is to be there
-        # before the worker.
-        self._started_relay()
+        # notices, and its job's future waits for ever. So the thread is woken once more.
+        self._prepared_relay()
         super()._spawn_process()  # type: ignore[misc]  # Typeshed doesn't know it.
         wakeup = self._executor_manager_thread_wakeup
         if self._executor_manager_thread is not None and wakeup is not None:
@@ -228,6 +233,12 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         # submits is on a CPU again. Set under the pool's lock, after the first `submit` has forked the workers; and to
         # None by the constructor and by `shutdown`.
         if thread is not None:
+            # Now, and not before the first worker: that one has more to do before the first result is there.
+            try:
+                self._started_relay()
+            except BaseException:
+                self._processes.clear()  # It ends by itself, as the lifeline has ended.
+                raise
             PoolThread.adopt(thread, self._death_watch, self._relay.close)
             self._last_thread = weakref.ref(thread)
             # Interpreters that shut down start no threads. The jobs go on; shutdown, or the end of the interpreter, has

@@ -6,10 +6,10 @@
        queue ◀──── a connection of its own ──────▶
 
 The parent binds the listening socket, so that it knows the address before the process runs: workers and manager start
-side by side, and a worker that is first waits in the socket's backlog. The parent's own connection is there from the
-start, so it needs no handshake, and finds a manager that is up or will be. Nothing is ever sent on the lifeline. Its
-parent's end is the parent's alone; when that closes, because the parent wants it or because the parent is dead, the
-manager leaves.
+side by side, in any order, and a worker that is first waits in the socket's backlog. The parent's own connection is
+there from the start, so it needs no handshake, and finds a manager that is up or will be. Nothing is ever sent on the
+lifeline. Its parent's end is the parent's alone; when that closes, because the parent wants it or because the parent is
+dead, the manager leaves.
 
 Knows nothing of logging.
 """
@@ -21,7 +21,7 @@ import multiprocessing
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import managers, process, util
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -47,10 +47,10 @@ class LogManager(managers.BaseManager):
     """A manager whose process holds one log queue.
 
     Attributes:
-        queue: The queue, for this process and to be handed to others. There from `start` on.
+        queue: The queue, for this process and to be handed to others. There from `prepare` on.
         directory: A directory that only this user can enter, for whatever belongs to the queue; None: there is no room
-            for one. There from `start` on, until `shutdown`.
-        lifeline: Its other end is closed when this process ends, or by `shutdown`. There from `start` on.
+            for one. There from `prepare` on, until `shutdown`.
+        lifeline: Its other end is closed when this process ends, or by `shutdown`. There from `prepare` on.
     """
 
     queue: LogQueue
@@ -78,50 +78,113 @@ class LogManager(managers.BaseManager):
         Raises:
             OSError: There is no descriptor, port or process left. Nothing is left behind.
         """
-        # A Ctrl-C must not leave a part of this behind, or reach the process before that can ignore it. But a
-        # forkserver that is started here would hand what is blocked on to all workers.
-        forkserver = self._context.get_start_method() == "forkserver"
-        held = contextlib.nullcontext() if forkserver else signals.held()
-        with held, forks.by_this_thread_alone(), contextlib.ExitStack() as on_error:
-            directory = _make_directory(on_error)
-            with contextlib.closing(_listen(directory)) as listening:
-                lifeline = Lifeline(on_error)
-                reader, its_end = socket.socketpair()
-                # There before the process is forked, which drops what is the parent's alone, as any child does.
-                key = bytes(process.current_process().authkey)
-                queue = LogQueue(listening.getsockname(), key=key, reader=tuned(reader))
-                on_error.callback(queue.close)
-                with its_end:
-                    _check_descriptors(its_end)
-                    sockets = Sockets(listening, lifeline.other_end, its_end)
-                    server = self._make_process(sockets, directory, initializer, initargs)
-                    server.start()
-            on_error.pop_all()
-            self.queue = queue
-            self.directory = directory
-            self.lifeline = lifeline.other_end
-            self.shutdown = util.Finalize(  # As in BaseManager: also when this is collected, or the interpreter exits.
-                self, _shut_down, args=(server, lifeline, directory, queue), exitpriority=0
-            )
+        self.prepare()
+        self.launch(initializer, initargs)
+
+    def prepare(self) -> None:
+        """Makes all that other processes need. They may be started from now on: who connects waits for the manager.
+
+        Raises:
+            OSError: There is no descriptor or port left. Nothing is left behind.
+        """
+        with self._undisturbed(), contextlib.ExitStack() as ending:
+            self.directory = _make_directory(ending)
+            listening = _listen(self.directory)
+            ending.callback(listening.close)
+            self._lifeline = Lifeline()
+            ending.callback(self._lifeline.close)
+            self.lifeline = self._lifeline.other_end
+            reader, its_end = socket.socketpair()
+            ending.callback(its_end.close)
+            # There before a process is forked, which drops what is the parent's alone, as any child does.
+            key = bytes(process.current_process().authkey)
+            self.queue = LogQueue(listening.getsockname(), key=key, reader=tuned(reader))
+            ending.callback(self.queue.close)
+            _check_descriptors(its_end)
+            self._handover = Handover(Sockets(listening, self.lifeline, its_end))
+            self._ending = ending.pop_all()
+            # As in BaseManager: also when this is collected, or the interpreter exits.
+            self.shutdown = util.Finalize(self, self._ending.close, exitpriority=0)
+
+    def launch(self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()) -> None:
+        """Starts the manager process, when all has been prepared.
+
+        Args:
+            initializer: As for `start`.
+            initargs: As for `start`.
+
+        Raises:
+            OSError: As for `start`.
+        """
+        with self._undisturbed():
+            try:
+                server = self._make_process(initializer, initargs)
+                self._handover.start(server)
+            except BaseException:
+                self.shutdown()
+                raise
+            self._ending.callback(_end, server, self._lifeline, self.queue)
             # BaseManager's own record of what its `start` has done. That one waits until the process is up, which is
             # what this one is here to avoid.
-            self._address = queue.address
+            self._address = self.queue.address
             self._state.value = managers.State.STARTED  # type: ignore[attr-defined]
 
-    def _make_process(
-        self,
-        sockets: Sockets,
-        directory: str | None,
-        initializer: Callable[..., object] | None,
-        initargs: Iterable[Any],
-    ) -> process.BaseProcess:
+    @contextlib.contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        # A Ctrl-C must not leave a part of it behind, or reach the process before that can ignore it. But a forkserver
+        # that is started here would hand what is blocked on to all workers.
+        forkserver = self._context.get_start_method() == "forkserver"
+        with contextlib.nullcontext() if forkserver else signals.held(), forks.by_this_thread_alone():
+            yield
+
+    def _make_process(self, initializer: Callable[..., object] | None, initargs: Iterable[Any]) -> process.BaseProcess:
         name = type(self).__name__
+        sockets = self._handover.sockets
         if initializer is None and program.serves(self._context.get_start_method()):
-            return program.ServerProcess(sockets, directory, self._backlog, name)
+            return program.ServerProcess(sockets, self.directory, self._backlog, name)
         made: process.BaseProcess = self._context.Process(  # type: ignore[attr-defined]
-            target=serve, args=(sockets, directory, self._backlog, initializer, initargs), name=name
+            target=serve, args=(sockets, self.directory, self._backlog, initializer, initargs), name=name
         )
         return made
+
+
+class Handover(forks.ForkAware):
+    """What the manager process is to have, as long as this process has it.
+
+    Attributes:
+        sockets: That.
+    """
+
+    def __init__(self, sockets: Sockets) -> None:
+        """Keeps them until they are handed over, or closed.
+
+        Args:
+            sockets: Of these the lifeline is for others as well, and not closed here.
+        """
+        self.sockets = sockets
+        self._is_underway = False
+        forks.register(self)
+
+    def start(self, server: process.BaseProcess) -> None:
+        """Starts the process that is to have them.
+
+        Args:
+            server: The process.
+        """
+        self._is_underway = True
+        server.start()
+        self._is_underway = False
+        self.close()
+
+    def close(self) -> None:
+        """Drops them."""
+        self.sockets.listening.close()
+        self.sockets.reader.close()
+
+    def after_fork_in_child(self) -> None:
+        """No other child must have them: whoever connects to a manager that was killed would wait for that child."""
+        if not self._is_underway:
+            self.close()
 
 
 class Lifeline(forks.ForkAware):
@@ -131,9 +194,8 @@ class Lifeline(forks.ForkAware):
         other_end: Theirs.
     """
 
-    def __init__(self, on_error: contextlib.ExitStack) -> None:
+    def __init__(self) -> None:
         self._end, self.other_end = socket.socketpair()
-        on_error.callback(self.close)
         forks.register(self)
 
     def close(self) -> None:
@@ -146,10 +208,10 @@ class Lifeline(forks.ForkAware):
         self._end.close()
 
 
-def _make_directory(on_error: contextlib.ExitStack) -> str | None:
+def _make_directory(ending: contextlib.ExitStack) -> str | None:
     with contextlib.suppress(OSError):
         directory = tempfile.mkdtemp(prefix="logpool-")  # Its mode is 0700.
-        on_error.callback(remove, directory)
+        ending.callback(remove, directory)  # It is the manager's to remove, but the manager may have been killed.
         return directory
     return None
 
@@ -179,7 +241,7 @@ def _check_descriptors(example: socket.socket) -> None:
             copies.enter_context(example.dup())
 
 
-def _shut_down(server: process.BaseProcess, lifeline: Lifeline, directory: str | None, queue: LogQueue) -> None:
+def _end(server: process.BaseProcess, lifeline: Lifeline, queue: LogQueue) -> None:
     """Ends the manager process. Runs once, in the process that started it."""
     queue.close()
     lifeline.close()
@@ -189,5 +251,3 @@ def _shut_down(server: process.BaseProcess, lifeline: Lifeline, directory: str |
         server.join()
     with contextlib.suppress(ValueError):  # Where SIGCHLD is ignored nobody knows that it has ended.
         server.close()
-    if directory is not None:  # It is the manager's to remove, but the manager may have been killed.
-        remove(directory)

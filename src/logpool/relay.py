@@ -51,6 +51,7 @@ class LogRelay:
         self._level = None if level is None else _check_level(level)
         self._manager = LogManager(_check_backlog(backlog), ctx=mp_context)
         self._installation: Installation | None = None
+        self._is_launched = False
         self._listener: RelayListener | None = None
 
     @property
@@ -90,8 +91,8 @@ class LogRelay:
         return self.installation.__reduce__()
 
     @property
-    def is_started(self) -> bool:
-        """Whether there is a manager process, or was one."""
+    def is_prepared(self) -> bool:
+        """Whether children may be started, or might have been."""
         return self._installation is not None
 
     def start(self) -> None:
@@ -101,14 +102,40 @@ class LogRelay:
             OSError: The system has no process, descriptor or port left. Nothing is left behind.
             RuntimeError: It was started before.
         """
+        self.prepare()
+        self.launch()
+
+    def prepare(self) -> None:
+        """Makes all that children need. They may be started from now on; `launch` and `listen` are due.
+
+        Raises:
+            OSError: The system has no descriptor or port left. Nothing is left behind.
+            RuntimeError: As for `start`.
+        """
         if self._installation is not None:
             raise RuntimeError("a relay can only be started once")
-        self._manager.start()
+        self._manager.prepare()
         queue = self._manager.queue
         self._listener = RelayListener(queue, self._handlers)
         self._installation = Installation(queue, self._level)
         # Called by `close`, when this is collected, or when the interpreter exits: whichever comes first.
         self._finalize = util.Finalize(self, _close, args=(self._listener, self._manager), exitpriority=1)
+
+    def launch(self) -> None:
+        """Starts the manager process, unless that has been done.
+
+        Raises:
+            OSError: The system has no descriptor or process left. Nothing is left behind, and it isn't prepared.
+        """
+        if self._is_launched:
+            return
+        try:
+            self._manager.launch()
+        except BaseException:
+            self.close()
+            self._listener = self._installation = None
+            raise
+        self._is_launched = True
 
     def listen(self) -> None:
         """Starts the listener's thread.
