@@ -80,6 +80,26 @@ def timed_burst(way: str, count: int) -> list[float]:
     return durations
 
 
+def timed_logging(way: str, seconds: float) -> list[float]:
+    """Logs as fast as it can for some time, and times each call.
+
+    Args:
+        way: The way of logging, as in ways.py.
+        seconds: How long.
+
+    Returns:
+        Seconds of wall time, for each call.
+    """
+    log_many = log_with_loguru if way == "loguru" else log
+    meet()
+    durations = []
+    end = time.perf_counter() + seconds
+    while (start := time.perf_counter()) < end:
+        log_many(1)
+        durations.append(time.perf_counter() - start)
+    return durations
+
+
 def paced(count: int, rate: float) -> list[float]:
     """Logs at a steady rate. Each record's message is the time of the call in nanoseconds, by the system's clock.
 
