@@ -11,7 +11,9 @@ import gc
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
+import tempfile
 import textwrap
 import threading
 from concurrent.futures import Future, process
@@ -25,7 +27,7 @@ import jobs
 from conftest import START_METHODS, Records, Run, descriptors
 from logpool import LoggingProcessPoolExecutor
 from logpool.listener import RelayListener
-from logpool.manager import Handover
+from logpool.manager import Handover, LogManager
 
 PROGRAM = """
 import logging, multiprocessing, os, sys, threading, time
@@ -194,6 +196,84 @@ def test_a_pool_that_found_no_process_for_its_manager_leaves_nothing_behind_and_
         executor.submit(jobs.log_numbers, 10).result()
     assert records.messages[-10:] == [str(number) for number in range(10)]
     assert_nothing_is_left(threads)
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])  # With fork there is a manager before.
+def test_a_pool_that_was_interrupted_between_its_worker_and_its_manager_can_be_used_and_left(
+    start_method: str, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def be_interrupted(_: LoggingProcessPoolExecutor) -> None:
+        raise KeyboardInterrupt
+
+    threads = set(threading.enumerate())
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(start_method)) as executor:
+        with monkeypatch.context() as interruption:
+            interruption.setattr(LoggingProcessPoolExecutor, "_started_relay", be_interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                executor.submit(jobs.log_numbers, 1)
+        assert_nothing_is_left(threads)
+        executor.submit(jobs.log_numbers, 10).result()
+    assert records.messages[-10:] == [str(number) for number in range(10)]
+    assert_nothing_is_left(threads)
+
+
+def test_an_interrupt_while_all_is_prepared_leaves_nothing_behind(
+    context: BaseContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = LogManager.prepare
+
+    def prepare_and_be_interrupted(manager: LogManager) -> None:
+        prepare(manager)
+        raise KeyboardInterrupt  # As it comes when signals are no longer held.
+
+    monkeypatch.setattr(LogManager, "prepare", prepare_and_be_interrupted)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = descriptors()
+    with pytest.raises(KeyboardInterrupt), LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(jobs.log_numbers, 1)
+    assert list(tmp_path.glob("logpool-*")) == []
+    executor = None
+    gc.collect()
+    assert len(descriptors()) <= len(before)
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_there_is_no_queue_for_who_asks_when_a_pool_without_a_manager_was_shut_down(start_method: str) -> None:
+    threads = set(threading.enumerate())
+    executor = LoggingProcessPoolExecutor(1, multiprocessing.get_context(start_method), initializer=lambda: None)
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        executor.submit(int)
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        _ = executor.log_queue
+    assert_nothing_is_left(threads)
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_a_parent_that_is_killed_before_it_has_started_a_manager_leaves_no_directory(
+    run_program: Run, start_method: str
+) -> None:
+    ended = run_program(
+        """
+import multiprocessing, os, signal, sys
+from logpool import LoggingProcessPoolExecutor
+from logpool.manager import LogManager
+
+def be_killed(manager):
+    print(manager.directory if os.path.exists(manager.directory) else "none", end="")
+    sys.stdout.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    LogManager.launch = be_killed
+    LoggingProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1])).submit(int)
+""",
+        start_method,
+    )
+    # Its output ends when the worker, which has the same, has ended.
+    assert ended.returncode == -signal.SIGKILL
+    assert Path(ended.stdout).name.startswith("logpool-")
+    assert not Path(ended.stdout).exists()
 
 
 @pytest.mark.parametrize("wait", [True, False])

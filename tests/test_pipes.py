@@ -95,6 +95,44 @@ def test_nothing_is_written_into_a_file_that_has_got_the_pipes_descriptor(ends: 
     assert (tmp_path / "file").read_bytes() == b"of another"
 
 
+def test_nothing_is_written_into_another_pipe_that_has_got_the_descriptor(ends: Ends) -> None:
+    _, writing = ends
+    descriptor = writing.fileno()
+    another_reading, another_writing = os.pipe()
+    os.dup2(another_writing, descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        writing.sendall(b"frame")
+    os.close(another_writing)
+    os.close(descriptor)  # It wasn't closed.
+    assert os.read(another_reading, 1) == b""
+    os.close(another_reading)
+
+
+def test_what_is_left_of_a_write_does_not_go_into_a_pipe_that_got_the_descriptor_meanwhile(ends: Ends) -> None:
+    _, writing = ends
+    other_ends: list[Ends] = []
+
+    def close_and_make_another(*_: object) -> None:
+        number = writing.fileno()
+        writing.close()
+        made = pipes.make()
+        assert made is not None
+        assert number in (end.fileno() for end in made)
+        other_ends.append(made)
+
+    before = signal.signal(signal.SIGALRM, close_and_make_another)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            writing.sendall(bytes(2 * pipes.CAPACITY))  # It waits, as nobody reads, and is interrupted by the handler.
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    ((other_reading, other_writing),) = other_ends
+    other_writing.close()
+    assert read(other_reading) == b""
+    other_reading.close()
+
+
 def test_an_end_that_is_handed_on_is_not_inherited_by_programs(ends: Ends) -> None:
     reading, writing = ends
     ours, theirs = socket.socketpair()

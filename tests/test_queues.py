@@ -12,6 +12,7 @@ import signal
 import socket
 import stat
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,10 +25,10 @@ import pytest
 
 from conftest import START_METHODS, Run, wait_until_gone
 from logpool import items
+from logpool.directory import remove
 from logpool.manager import LogManager
 from logpool.queues import LogQueue
 from logpool.record import flatten
-from logpool.server import remove
 
 MEBIBYTE = 2**20
 
@@ -268,6 +269,21 @@ def put_until_refused(log_queue: LogQueue, mark: int, sender: Any) -> None:
             log_queue.put((mark, number + 1))
             number += 1
     sender.send((mark, number))
+
+
+def test_a_manager_that_can_import_nothing_any_more_gives_all_it_has_to_the_end(context: BaseContext) -> None:
+    manager = LogManager(MEBIBYTE, multiprocessing.get_context("fork"))
+    manager.start(initializer=sys.meta_path.clear)  # As when it has lost the right to read the files.
+    try:
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        process = child(context, put_until_refused, manager.queue, 0, sender)
+        got = [manager.queue.get(timeout=20)]
+        manager.queue.put_last(None)
+        got += iter(lambda: manager.queue.get(timeout=20), None)
+        assert got == [(0, number) for number in range(receiver.recv()[1] + 1)]
+        process.join()
+    finally:
+        manager.shutdown()
 
 
 def test_a_process_that_forks_gives_its_child_a_connection_of_its_own(manager: LogManager) -> None:

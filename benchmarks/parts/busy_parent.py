@@ -33,7 +33,7 @@ IN_THE_PARENT = [name for name in COMPARED if name != "concurrent_log_handler"]
 OF_A_BURST = ["logpool", "multiprocessing_queue", "loguru"]
 """What is measured with a burst as well."""
 
-SECONDS = 1.2
+SECONDS = 0.8
 """For which a worker logs that logs all the while."""
 
 DEADLINE = 2.5

@@ -130,22 +130,29 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
 
     def _prepared_relay(self) -> LogRelay:
         with self._relay_lock:
-            if not self._relay.is_prepared:
-                if self._has_ended:
-                    raise RuntimeError("cannot start a log relay after shutdown")
-                self._relay.prepare()
-                manager = self._relay.manager
-                self._death_watch.directory = manager.directory
-                self._worker_start.installation = self._relay.installation
-                self._worker_start.lifeline = manager.lifeline
-                self._worker_start.directory = manager.directory
+            self._prepare_relay()
         return self._relay
 
     def _started_relay(self) -> LogRelay:
-        relay = self._prepared_relay()
-        with self._relay_lock:
-            relay.launch()
-        return relay
+        if not self._relay.is_launched:  # Else without the lock: who has it may wait for the handler that calls this.
+            with self._relay_lock:
+                self._prepare_relay()
+                if not self._relay.is_launched:
+                    self._relay.launch()
+        return self._relay
+
+    def _prepare_relay(self) -> None:
+        if self._relay.is_launched:
+            return
+        if self._has_ended:
+            raise RuntimeError("cannot start a log relay after shutdown")
+        if not self._relay.is_prepared:
+            self._relay.prepare()
+            manager = self._relay.manager
+            self._death_watch.directory = manager.directory
+            self._worker_start.installation = self._relay.installation
+            self._worker_start.lifeline = manager.lifeline
+            self._worker_start.directory = manager.directory
 
     def flush_logs(self, timeout: float | None = None) -> bool:
         """Waits until all that workers logged before the call has been handled.
@@ -179,7 +186,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             if thread is not None and thread.ident is None:  # It couldn't be started, or an interrupt came first.
                 thread = None
             if thread is None:  # Or there never was a job, or it has ended.
-                self._relay.close()
+                with self._relay_lock:
+                    self._relay.close()
         if wait and thread is not None:
             thread.join()
 
@@ -237,7 +245,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             try:
                 self._started_relay()
             except BaseException:
-                self._processes.clear()  # It ends by itself, as the lifeline has ended.
+                self._relay.abandon()  # So the worker ends by itself.
+                self._processes.clear()
                 raise
             PoolThread.adopt(thread, self._death_watch, self._relay.close)
             self._last_thread = weakref.ref(thread)

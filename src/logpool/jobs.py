@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import process
 from multiprocessing import connection, queues
 
+from logpool import directory
 from logpool.crash import CrashFile
 from logpool.hints import Any, Protocol
 from logpool.record import Job
@@ -35,6 +36,7 @@ _job_of_thread = threading.local()
 """For any other thread, as `job`: the job that it belongs to."""
 
 _lifeline: socket.socket | None = None
+_path: str | None = None
 _crash_file: CrashFile | None = None
 _new_handlers: Callable[[], NewHandlers] | None = None
 
@@ -46,18 +48,22 @@ class NewHandlers(Protocol):
         """Called when it has been loaded."""
 
 
-def start(lifeline: socket.socket, crash_file: CrashFile | None, new_handlers: Callable[[], NewHandlers]) -> None:
+def start(
+    lifeline: socket.socket, path: str | None, crash_file: CrashFile | None, new_handlers: Callable[[], NewHandlers]
+) -> None:
     """Prepares a worker.
 
     Args:
         lifeline: Ends when the parent is gone.
+        path: Of the manager's directory; None: there is none.
         crash_file: Where to write down what the worker runs.
         new_handlers: Called before each job is loaded.
     """
-    global _main_thread, _lifeline, _crash_file, _new_handlers
+    global _main_thread, _lifeline, _path, _crash_file, _new_handlers
     _new_handlers = new_handlers
     _main_thread = threading.get_ident()
     _lifeline = lifeline
+    _path = path
     _crash_file = crash_file
 
 
@@ -157,6 +163,8 @@ class CallQueue(process._SafeQueue):
         assert self._poller is not None
         assert _lifeline is not None
         if any(descriptor == _lifeline.fileno() for descriptor, _ in self._poller.poll()):
+            # The parent may have been killed before it started the manager, whose this is to remove.
+            directory.remove(_path)
             raise SystemExit(0)
         data: bytes = self._reader.recv_bytes()
         return data

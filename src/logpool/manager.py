@@ -20,16 +20,15 @@ import contextlib
 import multiprocessing
 import os
 import socket
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import managers, process, util
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from logpool import forks, program, signals
+from logpool import directory, forks, program, signals
 from logpool.protocol import UNIX, tuned
 from logpool.queues import LogQueue
-from logpool.server import Sockets, remove, serve
+from logpool.server import Sockets, serve
 
 SHUTDOWN_TIMEOUT = 5.0
 """Seconds that the manager process has to leave before it is killed. It takes milliseconds unless it was stopped."""
@@ -67,6 +66,7 @@ class LogManager(managers.BaseManager):
         self._context = ctx or multiprocessing.get_context()
         super().__init__(ctx=self._context)
         self._backlog = backlog
+        self.shutdown: Callable[[], object] = _nothing  # type: ignore[assignment]  # BaseManager has none yet.
 
     def start(self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()) -> None:
         """Starts the manager process, and doesn't wait until it is up.
@@ -78,17 +78,24 @@ class LogManager(managers.BaseManager):
         Raises:
             OSError: There is no descriptor, port or process left. Nothing is left behind.
         """
-        self.prepare()
-        self.launch(initializer, initargs)
+        try:
+            self.prepare()
+            self.launch(initializer, initargs)
+        except BaseException:
+            self.shutdown()
+            raise
 
     def prepare(self) -> None:
         """Makes all that other processes need. They may be started from now on: who connects waits for the manager.
 
+        If this or `launch` raises anything, `shutdown` is to be called.
+
         Raises:
-            OSError: There is no descriptor or port left. Nothing is left behind.
+            OSError: There is no descriptor or port left.
         """
         with self._undisturbed(), contextlib.ExitStack() as ending:
-            self.directory = _make_directory(ending)
+            self.directory = directory.make()
+            ending.callback(directory.remove, self.directory)  # It is the manager's to remove, but that may be killed.
             listening = _listen(self.directory)
             ending.callback(listening.close)
             self._lifeline = Lifeline()
@@ -114,15 +121,11 @@ class LogManager(managers.BaseManager):
             initargs: As for `start`.
 
         Raises:
-            OSError: As for `start`.
+            OSError: There is no descriptor or process left.
         """
         with self._undisturbed():
-            try:
-                server = self._make_process(initializer, initargs)
-                self._handover.start(server)
-            except BaseException:
-                self.shutdown()
-                raise
+            server = self._make_process(initializer, initargs)
+            self._handover.start(server)
             self._ending.callback(_end, server, self._lifeline, self.queue)
             # BaseManager's own record of what its `start` has done. That one waits until the process is up, which is
             # what this one is here to avoid.
@@ -208,24 +211,16 @@ class Lifeline(forks.ForkAware):
         self._end.close()
 
 
-def _make_directory(ending: contextlib.ExitStack) -> str | None:
-    with contextlib.suppress(OSError):
-        directory = tempfile.mkdtemp(prefix="logpool-")  # Its mode is 0700.
-        ending.callback(remove, directory)  # It is the manager's to remove, but the manager may have been killed.
-        return directory
-    return None
-
-
-def _listen(directory: str | None) -> socket.socket:
+def _listen(path: str | None) -> socket.socket:
     """Binds a listening socket that nobody but this user can reach, as far as the system has such.
 
     Args:
-        directory: Where to put it; None: nowhere.
+        path: Of the directory where to put it; None: nowhere.
     """
-    if UNIX is not None and directory is not None:
+    if UNIX is not None and path is not None:
         listening = socket.socket(UNIX, socket.SOCK_STREAM)
         try:
-            listening.bind(os.path.join(directory, "queue"))
+            listening.bind(os.path.join(path, "queue"))
             listening.listen(CONNECTIONS_WAITING)
         except OSError:  # The path is too long for a socket, or the disk full: there is still the loopback interface.
             listening.close()
@@ -239,6 +234,10 @@ def _check_descriptors(example: socket.socket) -> None:
     with contextlib.ExitStack() as copies:
         for _ in range(DESCRIPTORS):
             copies.enter_context(example.dup())
+
+
+def _nothing() -> None:
+    """What is to be done to shut down a manager that nothing has been made for."""
 
 
 def _end(server: process.BaseProcess, lifeline: Lifeline, queue: LogQueue) -> None:

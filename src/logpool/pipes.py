@@ -19,14 +19,17 @@ import sys
 
 if sys.platform == "linux":
     import fcntl
+    import termios  # Here, as when it is needed, at the end, it may be out of reach: the program may have changed user.
 
 CAPACITY = 2**18
-"""Bytes that a pipe holds: what a process can log while nobody reads. With a quarter of it processes that log wait more
-often; with four times as much nothing is faster."""
+"""Bytes that a pipe holds: what a process can log while nobody reads. With a quarter of it, as any pipe has at first,
+processes that log wait more often; with four times as much nothing is faster."""
 
 
 class End:
     """One end of a pipe. What it has in common with a socket goes by the same name."""
+
+    _descriptor = -1
 
     def __init__(self, descriptor: int) -> None:
         """Takes a descriptor.
@@ -62,19 +65,21 @@ class WritingEnd(End):
         Raises:
             OSError: Nobody reads any more, or the descriptor isn't this pipe's any more.
         """
-        descriptor = self._descriptor
+        # A program may close all descriptors, as daemons do, and then open something that gets this one's number. That
+        # is hardly a pipe of this size. (Where a socket was expected, the kernel itself says no to most.)
         try:
-            # A program may close all descriptors, as daemons do, and then open a file, which gets this one's number. No
-            # other kind of file has a capacity. (Where a socket was expected, the kernel itself says no.)
-            fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
+            is_ours = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) == CAPACITY
         except OSError:
+            is_ours = False
+        if not is_ours:
             self._descriptor = -1  # It is somebody else's to close.
-            raise
-        written = os.write(descriptor, data)
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        written = os.write(self._descriptor, data)
         if written < len(data):  # Interrupted by a signal, in the midst of more than there was room for.
             rest = memoryview(data)[written:]
             while rest:
-                rest = rest[os.write(descriptor, rest) :]
+                # Its handler may have closed this end, or be a child by now, and have another with the same number.
+                rest = rest[os.write(self._descriptor, rest) :]
 
 
 class ReadingEnd(End):
@@ -126,8 +131,6 @@ class ReadingEnd(End):
 
 
 def _bytes_in(pipe: int) -> int:
-    import termios  # For this alone, once.
-
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 

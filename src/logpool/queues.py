@@ -391,7 +391,7 @@ class LogQueue(forks.ForkAware):
         connected, answer = self._connect("put")
         if answer == ATTACHED:
             return connected
-        with connected:
+        with connected, signals.held():  # What is received and not yet an object's would never be closed.
             return pipes.receive(connected)
 
     def _connect(self, role: str) -> tuple[socket.socket, bytes]:

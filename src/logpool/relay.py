@@ -25,6 +25,9 @@ class LogRelay:
 
         with LogRelay() as relay, multiprocessing.Pool(4, initializer=relay.install) as pool:
             pool.map(work, jobs)
+
+    Attributes:
+        is_launched: Whether there is a manager process, or was one.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class LogRelay:
         self._level = None if level is None else _check_level(level)
         self._manager = LogManager(_check_backlog(backlog), ctx=mp_context)
         self._installation: Installation | None = None
-        self._is_launched = False
+        self.is_launched = False
         self._listener: RelayListener | None = None
 
     @property
@@ -114,28 +117,36 @@ class LogRelay:
         """
         if self._installation is not None:
             raise RuntimeError("a relay can only be started once")
-        self._manager.prepare()
-        queue = self._manager.queue
-        self._listener = RelayListener(queue, self._handlers)
-        self._installation = Installation(queue, self._level)
-        # Called by `close`, when this is collected, or when the interpreter exits: whichever comes first.
-        self._finalize = util.Finalize(self, _close, args=(self._listener, self._manager), exitpriority=1)
+        try:
+            self._manager.prepare()
+            queue = self._manager.queue
+            self._listener = RelayListener(queue, self._handlers)
+            self._installation = Installation(queue, self._level)
+            # Called by `close`, when this is collected, or when the interpreter exits: whichever comes first.
+            self._finalize = util.Finalize(self, _close, args=(self._listener, self._manager), exitpriority=1)
+        except BaseException:
+            self._manager.shutdown()
+            self._listener = self._installation = None
+            raise
 
     def launch(self) -> None:
-        """Starts the manager process, unless that has been done.
+        """Starts the manager process.
 
         Raises:
             OSError: The system has no descriptor or process left. Nothing is left behind, and it isn't prepared.
         """
-        if self._is_launched:
-            return
         try:
             self._manager.launch()
+            self.is_launched = True
         except BaseException:
-            self.close()
-            self._listener = self._installation = None
+            self.abandon()
             raise
-        self._is_launched = True
+
+    def abandon(self) -> None:
+        """Goes back to where nothing was prepared. Children that were started meanwhile are told by the lifeline."""
+        self.close()
+        self._listener = self._installation = None
+        self.is_launched = False
 
     def listen(self) -> None:
         """Starts the listener's thread.

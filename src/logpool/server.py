@@ -8,29 +8,24 @@ The standard library's `multiprocessing.managers.Server` does the same for objec
 it: that one wakes up each second, unpickles what it is sent, and takes 10 ms to be imported, which each pool would wait
 for. Nothing is unpickled here.
 
-Knows nothing of logging. Everything in this module but `Sockets` and `remove`, which the parent uses as well, runs in
+Knows nothing of logging. Everything in this module but `Sockets`, which the parent uses as well, runs in
 the manager process.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hmac  # noqa: F401  # A handshake imports it. There may be no descriptor left for that by then.
-import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
 from multiprocessing import AuthenticationError, connection, process
 
-from logpool import pipes, signals
+from logpool import directory, pipes, signals
 from logpool.exchange import Exchange
 from logpool.hints import Any
 from logpool.protocol import ATTACHED, LONGEST_ROLE, PIPED, UNIX, tuned
-
-REMOVALS = 100
-"""How often at most it is tried to remove a directory into which files come meanwhile."""
 
 
 class Sockets:
@@ -51,7 +46,7 @@ class Sockets:
 
 def serve(
     sockets: Sockets,
-    directory: str | None,
+    path: str | None,
     backlog: int,
     initializer: Callable[..., object] | None = None,
     initargs: Iterable[Any] = (),
@@ -60,7 +55,7 @@ def serve(
 
     Args:
         sockets: This process's from now on.
-        directory: To be removed in the end.
+        path: Of the directory that is to be removed in the end; None: there is none.
         backlog: Bytes that are held before processes that put wait.
         initializer: Called first; None: nothing is.
         initargs: Its arguments.
@@ -74,28 +69,7 @@ def serve(
         server = Server(sockets, backlog)
         server.run()
     finally:
-        if directory is not None:
-            remove(directory)
-
-
-def remove(directory: str) -> None:
-    """Removes the manager's directory and the files in it.
-
-    Not by `shutil.rmtree`, which needs two descriptors: there may be no more than the one that this needs.
-
-    Args:
-        directory: May be gone already.
-    """
-    for _ in range(REMOVALS):
-        try:
-            for name in os.listdir(directory):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(os.path.join(directory, name))
-            os.rmdir(directory)
-        except OSError as error:
-            if error.errno == errno.ENOTEMPTY:  # A worker that is just being started has added its file.
-                continue
-        return
+        directory.remove(path)
 
 
 class Server:

@@ -186,7 +186,7 @@ def initialize(start: WorkerStart, initializer: Callable[..., object] | None, in
     if start.directory is not None:
         with contextlib.suppress(OSError):  # No room: then nothing is known of its death but the exit code.
             crash_file = CrashFile(start.directory)
-    jobs.start(start.lifeline, crash_file, NewHandlers)
+    jobs.start(start.lifeline, start.directory, crash_file, NewHandlers)
     start.installation.install(jobs.current)
     if initializer is not None:
         initializer(*initargs)
