@@ -148,11 +148,12 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             raise RuntimeError("cannot start a log relay after shutdown")
         if not self._relay.is_prepared:
             self._relay.prepare()
-            manager = self._relay.manager
-            self._death_watch.directory = manager.directory
-            self._worker_start.installation = self._relay.installation
-            self._worker_start.lifeline = manager.lifeline
-            self._worker_start.directory = manager.directory
+        # Again where the last call was interrupted here.
+        manager = self._relay.manager
+        self._death_watch.directory = manager.directory
+        self._worker_start.installation = self._relay.installation
+        self._worker_start.lifeline = manager.lifeline
+        self._worker_start.directory = manager.directory
 
     def flush_logs(self, timeout: float | None = None) -> bool:
         """Waits until all that workers logged before the call has been handled.

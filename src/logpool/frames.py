@@ -1,4 +1,4 @@
-"""The frame: how an item of the log queue crosses a socket.
+"""The frame: how an item of the log queue crosses a stream.
 
 A frame is a header of four bytes and a body. The header is the body's length in bytes, big-endian, with its highest bit
 set where the body is a pickle.
