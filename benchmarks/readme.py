@@ -36,7 +36,7 @@ def section(results: dict[str, Any]) -> str:
         "",
         "![Records per second by number of workers](benchmarks/workers.svg)",
         "",
-        f"Medians; {caption(results['machine'])}.",
+        f"Medians, of the rates and of the ratios in each round; {caption(results['machine'])}.",
         "How it was measured: [benchmarks](benchmarks/README.md). All figures: [JSON](benchmarks/results.json).",
     ]
     return "\n".join(lines)
