@@ -103,6 +103,9 @@ def test_workers_are_spawned_by_a_method_that_can_be_extended_and_the_thread_can
     assert "self._spawn_process()" in inspect.getsource(ProcessPoolExecutor)
     with ProcessPoolExecutor(1) as executor:
         assert callable(executor._executor_manager_thread_wakeup.wakeup)
+        assert executor._processes == {}
+        executor.submit(int).result()
+        assert [worker.pid for worker in executor._processes.values()] == list(executor._processes)
 
 
 def test_the_pools_thread_is_woken_by_an_object_with_two_methods() -> None:

@@ -246,7 +246,9 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             try:
                 self._started_relay()
             except BaseException:
-                self._relay.abandon()  # So the worker ends by itself.
+                # So the worker ends by itself. It is forgotten (privately, as there is no public way), so that the next
+                # `submit` starts another.
+                self._relay.abandon()
                 self._processes.clear()
                 raise
             PoolThread.adopt(thread, self._death_watch, self._relay.close)
