@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable, Iterator
 from multiprocessing.synchronize import Barrier
 
 LOGGER_NAME = "application.module"
@@ -70,14 +71,7 @@ def timed_burst(way: str, count: int) -> list[float]:
     Returns:
         Seconds of wall time, for each call.
     """
-    log_many = log_with_loguru if way == "loguru" else log
-    meet()
-    durations = []
-    for _ in range(count):
-        start = time.perf_counter()
-        log_many(1)
-        durations.append(time.perf_counter() - start)
-    return durations
+    return _timed(way, range(count))
 
 
 def timed_logging(way: str, seconds: float) -> list[float]:
@@ -90,14 +84,24 @@ def timed_logging(way: str, seconds: float) -> list[float]:
     Returns:
         Seconds of wall time, for each call.
     """
+    return _timed(way, _for(seconds))
+
+
+def _timed(way: str, turns: Iterable[object]) -> list[float]:
     log_many = log_with_loguru if way == "loguru" else log
     meet()
     durations = []
-    end = time.perf_counter() + seconds
-    while (start := time.perf_counter()) < end:
+    for _ in turns:
+        start = time.perf_counter()
         log_many(1)
         durations.append(time.perf_counter() - start)
     return durations
+
+
+def _for(seconds: float) -> Iterator[None]:
+    end = time.perf_counter() + seconds  # From the first turn on.
+    while time.perf_counter() < end:
+        yield
 
 
 def paced(count: int, rate: float) -> list[float]:

@@ -6,7 +6,6 @@ That nothing is left behind in this process is looked at after each test, by a f
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
 import logging
 import multiprocessing
@@ -179,37 +178,31 @@ def assert_nothing_is_left(threads: set[threading.Thread]) -> None:
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])  # With fork the constructor raises.
-def test_a_pool_that_found_no_process_for_its_manager_leaves_nothing_behind_and_can_be_used_later(
-    start_method: str, records: Records, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])  # With fork there is a manager before.
+@pytest.mark.parametrize(
+    ("owner", "name", "error"),
+    [
+        (Handover, "start", BlockingIOError),
+        (LoggingProcessPoolExecutor, "_started_relay", KeyboardInterrupt),
+    ],
+    ids=["no process", "interrupted"],
+)
+def test_a_pool_that_has_a_worker_and_came_to_no_manager_leaves_nothing_behind_and_can_be_used_later(
+    start_method: str,
+    owner: type[object],
+    name: str,
+    error: type[BaseException],
+    records: Records,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_: object) -> None:
-        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        raise error
 
     threads = set(threading.enumerate())
     with LoggingProcessPoolExecutor(1, multiprocessing.get_context(start_method)) as executor:
-        with monkeypatch.context() as no_process:
-            no_process.setattr(Handover, "start", fail)
-            with pytest.raises(BlockingIOError):
-                executor.submit(jobs.log_numbers, 1)
-        assert_nothing_is_left(threads)
-        executor.submit(jobs.log_numbers, 10).result()
-    assert records.messages[-10:] == [str(number) for number in range(10)]
-    assert_nothing_is_left(threads)
-
-
-@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])  # With fork there is a manager before.
-def test_a_pool_that_was_interrupted_between_its_worker_and_its_manager_can_be_used_and_left(
-    start_method: str, records: Records, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def be_interrupted(_: LoggingProcessPoolExecutor) -> None:
-        raise KeyboardInterrupt
-
-    threads = set(threading.enumerate())
-    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(start_method)) as executor:
-        with monkeypatch.context() as interruption:
-            interruption.setattr(LoggingProcessPoolExecutor, "_started_relay", be_interrupted)
-            with pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as no_manager:
+            no_manager.setattr(owner, name, fail)
+            with pytest.raises(error):
                 executor.submit(jobs.log_numbers, 1)
         assert_nothing_is_left(threads)
         executor.submit(jobs.log_numbers, 10).result()

@@ -160,6 +160,10 @@ def exit_code_of(target: Callable[[], None]) -> int | None:
     return process.exitcode
 
 
+def all_there_are() -> list[Ends]:
+    return list(iter(pipes.make, None))  # type: ignore[arg-type]  # It doesn't see that None ends it.
+
+
 def test_there_is_no_pipe_where_no_descriptors_are_left() -> None:
     assert exit_code_of(use_up_descriptors) == 0
 
@@ -167,9 +171,7 @@ def test_there_is_no_pipe_where_no_descriptors_are_left() -> None:
 def use_up_descriptors() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (30, hard))
-    made = []
-    while (ends := pipes.make()) is not None:
-        made.append(ends)
+    made = all_there_are()
     assert 0 < len(made) < 15
 
 
@@ -184,9 +186,7 @@ def use_up_memory() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if os.getuid() == 0:  # Who may do all has no limit.
         os.setuid(NOBODY)
-    made = []
-    while (ends := pipes.make()) is not None:
-        made.append(ends)
+    made = all_there_are()
     descriptors = os.pipe()  # So it wasn't for want of those.
     assert 0 < len(made) <= most
     for descriptor in descriptors:

@@ -28,7 +28,7 @@ Stream = socket.socket | pipes.ReadingEnd
 
 PATIENCE = 0.01
 """Seconds for which nobody may ask before the exchange reads ahead. Long enough for a reader to handle what it was
-given (a thousand records in a FileHandler), short enough that a worker whose socket is full hardly notices."""
+given (a thousand records in a FileHandler), short enough that a worker whose stream is full hardly notices."""
 
 READ_SIZE = 2**18
 """Bytes read from one socket at once. More than the kernel's buffer usually has."""

@@ -128,11 +128,6 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         """
         return self._started_relay().listener
 
-    def _prepared_relay(self) -> LogRelay:
-        with self._relay_lock:
-            self._prepare_relay()
-        return self._relay
-
     def _started_relay(self) -> LogRelay:
         if not self._relay.is_launched:  # Else without the lock: who has it may wait for the handler that calls this.
             with self._relay_lock:
@@ -142,6 +137,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         return self._relay
 
     def _prepare_relay(self) -> None:
+        """Makes what workers need, if it isn't there. The caller has _relay_lock."""
         if self._relay.is_launched:
             return
         if self._has_ended:
@@ -225,7 +221,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         # A private method of the base class. Its thread watches the workers that it knew when it began to wait, and
         # `submit` wakes it before it starts another. If that one dies before anything else happens, nobody ever
         # notices, and its job's future waits for ever. So the thread is woken once more.
-        self._prepared_relay()
+        with self._relay_lock:
+            self._prepare_relay()
         super()._spawn_process()  # type: ignore[misc]  # Typeshed doesn't know it.
         wakeup = self._executor_manager_thread_wakeup
         if self._executor_manager_thread is not None and wakeup is not None:

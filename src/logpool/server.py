@@ -8,8 +8,8 @@ The standard library's `multiprocessing.managers.Server` does the same for objec
 it: that one wakes up each second, unpickles what it is sent, and takes 10 ms to be imported, which each pool would wait
 for. Nothing is unpickled here.
 
-Knows nothing of logging. Everything in this module but `Sockets`, which the parent uses as well, runs in
-the manager process.
+Knows nothing of logging. Everything in this module but `Sockets`, which the parent uses as well, runs in the manager
+process.
 """
 
 from __future__ import annotations
