@@ -17,7 +17,7 @@ def measure(way: str, calls: int) -> dict[str, float]:
 
     Args:
         way: The way of logging.
-        calls: How many.
+        calls: How many, for each copy of the code.
     """
     logging.getLogger().setLevel(logging.INFO)
     with ways.WAYS[way](logging.NullHandler(), 1) as pool:
@@ -32,7 +32,7 @@ def run(session: Session) -> Part:
     Args:
         session: The run.
     """
-    calls = session.choose(100_000, 40_000)
+    calls = session.choose(20_000, 10_000)
     settings = {name: {"way": name, "calls": calls} for name in ("direct", "logpool", "recipe")}
     samples = session.interleave("below_level", settings, session.choose(7, 3))
     times = {name: [sample["call"] * 1e9 for sample in taken] for name, taken in samples.items()}
