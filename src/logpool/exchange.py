@@ -3,7 +3,8 @@
 Streams are read when somebody asks for records. Until then these gather in the kernel, and the one read that follows is
 big: an exchange that read each record as it came would cost two context switches a record. Only when nobody has asked
 for a while does it read ahead, into a backlog that is bounded; beyond that bound it stops, the kernel's buffers fill,
-and processes that put wait. With nothing to do it waits for an event, without a timeout.
+and processes that put wait. How long that while is depends on how long the reader took for what it got last. With
+nothing to do the exchange waits for an event, without a timeout.
 
 One thread runs the loop. Others only hand it new sockets. Frames pass through unread: what is in them is the business
 of the processes at the ends.
@@ -15,6 +16,7 @@ import contextlib
 import selectors
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +30,16 @@ Stream = socket.socket | pipes.ReadingEnd
 
 PATIENCE = 0.01
 """Seconds for which nobody may ask before the exchange reads ahead. Long enough for a reader to handle what it was
-given (a thousand records in a FileHandler), short enough that a worker whose stream is full hardly notices."""
+given (a thousand records in a FileHandler). A worker that logs faster than that waits for its stream, a moment; where
+CPUs are scarce, the reader has more of them then, which makes 5 to 10 % in records a second."""
+
+SLOW = 0.06
+"""Seconds after which a reader that hasn't come back for more is slow. For a block of records in a FileHandler it takes
+0.03 to 0.045, and beside a thread that computes 0.1 or more."""
+
+PATIENCE_WITH_SLOW = 0.003
+"""The same as PATIENCE, with a reader that is slow: its workers would wait for nothing. A worker that does nothing but
+log fills its stream in 7 ms or more, where it has a CPU to itself."""
 
 READ_SIZE = 2**18
 """Bytes read from one socket at once. More than the kernel's buffer usually has."""
@@ -107,6 +118,8 @@ class Exchange:
         self._blocks: deque[bytes | bytearray] = deque()  # The backlog.
         self._held = 0  # Its size in bytes.
         self._reads = 0  # How many there were.
+        self._answered = time.monotonic()  # When a reader was given something last.
+        self._was_slow = False  # Whether who asked last had been.
         self._turns: deque[Turn] = deque()
         # The GNU C library gives blocks of READ_SIZE back to the kernel when they are freed, and gets them anew, page
         # by page, unless it has seen a larger one freed: with large records half of this process's CPU time.
@@ -195,7 +208,11 @@ class Exchange:
             return self._requests.select()
         if self._turns or self._acknowledges or any(reader.asks for reader in self._readers):
             return self._everything.select()
-        return self._requests.select(PATIENCE) or self._everything.select()
+        slow = self._was_slow or self._is_slow()
+        return self._requests.select(PATIENCE_WITH_SLOW if slow else PATIENCE) or self._everything.select()
+
+    def _is_slow(self) -> bool:
+        return time.monotonic() > self._answered + SLOW
 
     # Processes come and go.
 
@@ -349,6 +366,7 @@ class Exchange:
             request = received[:1]
             if request == ASK:
                 reader.asks = True
+                self._was_slow = self._is_slow()
             elif request == NOW:
                 if reader.asks:
                     self._append_turn(partial(self._answer_now, reader, reader.answers))
@@ -435,6 +453,7 @@ class Exchange:
         self._held -= size
         reader.asks = False
         reader.answers += 1
+        self._answered = time.monotonic()
         header = BLOCK_HEADER.pack(size)
         try:
             if size < LARGE:
