@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import logging
 import multiprocessing
-import statistics
 import threading
 import time
 from typing import Any
 
 from benchmarks import jobs, ways
-from benchmarks.results import Part, at_least, make_table
+from benchmarks.results import Part, at_least, make_table, ratios
 from benchmarks.session import Session
 
 SIZES = {100: "100 bytes", 1_000: "1 kB", 10_000: "10 kB", 100_000: "100 kB", 1_000_000: "1 MB"}
@@ -74,7 +73,7 @@ def run(session: Session) -> Part:
         session: The run.
     """
     names = [name for name in COMPARED if not session.quick or name == "logpool"]
-    total = session.choose(60_000_000, 20_000_000)
+    total = session.choose(240_000_000, 20_000_000)
     most = MOST_RECORDS // session.choose(1, 4)
     settings: dict[str, dict[str, Any]] = {
         f"{name} {size}": {"way": name, "size": size, "records": min(most, total // size)}
@@ -82,13 +81,16 @@ def run(session: Session) -> Part:
         for name in names
     }
     samples = session.interleave("sizes", settings, session.choose(5, 1))
-    tables = []
-    for name in names:
-        rates = {f"{size}": [sample["rate"] / 1e6 for sample in samples[f"{name} {size}"]] for size in SIZES}
-        titles = {f"{size}": text for size, text in SIZES.items()}
-        tables.append(make_table(f"{ways.TITLES[name]}: message bytes per second", "MB/s", rates, titles, "100"))
-    medians = [statistics.median(sample["rate"] for sample in samples[f"logpool {size}"]) for size in SIZES]
-    smallest = min(later / earlier for earlier, later in itertools.pairwise(medians))
+    rates = {
+        name: {f"{size}": [sample["rate"] / 1e6 for sample in samples[f"{name} {size}"]] for size in SIZES}
+        for name in names
+    }
+    titles = {f"{size}": text for size, text in SIZES.items()}
+    tables = [
+        make_table(f"{ways.TITLES[name]}: message bytes per second", "MB/s", rates[name], titles, "100")
+        for name in names
+    ]
+    smallest = min(ratios(later, earlier).median for earlier, later in itertools.pairwise(rates["logpool"].values()))
     return Part(
         "sizes",
         "Rate by size of record",
