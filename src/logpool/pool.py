@@ -6,6 +6,7 @@ pool has made. What workers do with the pool's queues is in jobs.py.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -17,13 +18,17 @@ from logpool.hints import Any
 
 
 class Wakeup(process._ThreadWakeup):
-    """What wakes the pool's thread up, also while that is just closing it.
+    """What wakes the pool's thread up, also while that is just closing it, but never in a forked child.
 
     An interpreter that exits wakes all pools up, without the lock that else protects this. If a pool is ending by
-    itself at that moment, the interpreter prints a traceback: "Bad file descriptor". Python 3.14 has this lock.
+    itself at that moment, the interpreter prints a traceback: "Bad file descriptor". So there is a lock here, where
+    Python has none of its own yet: those of 3.12.8, 3.13.1, 3.14 and newer have.
+
+    A forked child, too, does this for all its parent's pools when it exits. They have no thread there, but the lock,
+    Python's own or this one, may be one that another thread of the parent held when it forked: held for ever.
     """
 
-    guard: threading.Lock
+    guard: contextlib.AbstractContextManager[object]
     owner: int
 
     @classmethod
@@ -33,18 +38,12 @@ class Wakeup(process._ThreadWakeup):
         Args:
             wakeup: As the pool has made it.
         """
-        if hasattr(wakeup, "_lock"):
-            return
-        wakeup.guard = threading.Lock()
+        wakeup.guard = contextlib.nullcontext() if hasattr(wakeup, "_lock") else threading.Lock()
         wakeup.owner = os.getpid()
         wakeup.__class__ = cls
 
     def wakeup(self) -> None:
-        """Wakes the pool's thread up, if it hasn't ended.
-
-        A forked child, which calls this for all its parent's pools when it exits, has no such thread. But it may have
-        a copy of the lock that another thread of its parent held.
-        """
+        """Wakes the pool's thread up, if it hasn't ended and is one of this process."""
         if os.getpid() == self.owner:
             with self.guard:
                 super().wakeup()
