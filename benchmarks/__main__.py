@@ -52,7 +52,8 @@ def main() -> int:
         report.print_part(part)
         parts.append(part)
         # Each time, so that a run that is interrupted leaves what it has.
-        report.write_json(_directory(arguments) / "results.json", description, parts)
+        report.write_json(_partial() / "results.json", description, parts)
+    report.write_json(_directory(arguments) / "results.json", description, parts)
     for path in pictures.draw(_directory(arguments), description["machine"], parts):
         print(f"drawn: {path}")
     print(f"written: {_directory(arguments) / 'results.json'}, after {session.elapsed():.0f} s")
@@ -72,6 +73,10 @@ def _directory(arguments: argparse.Namespace) -> Path:
     """Returns where the results go. A full run's are kept; those of parts and rough runs must not replace them."""
     if not arguments.quick and arguments.only is None:
         return HERE
+    return _partial()
+
+
+def _partial() -> Path:
     partial = HERE / "partial"
     partial.mkdir(exist_ok=True)
     return partial

@@ -28,17 +28,30 @@ def section(results: dict[str, Any]) -> str:
         "|---|---:|---:|---:|",
     ]
     for row in table["rows"]:
-        rate, ratio = number(row["summary"]["median"]), number(row["ratio"]["median"])
-        lines.append(f"| {row['title']} | {rate} | {ratio} | {number(row['extra'].get('lost', 0))} |")
+        rate, lost, ratio = number(row["summary"]["median"]), number(row["extra"].get("lost", 0)), "1"
+        if row["name"] != table["reference"]:
+            median, least, most = (number(row["ratio"][name]) for name in ("median", "minimum", "maximum"))
+            ratio = f"{median} ({least} to {most})"
+        lines.append(f"| {row['title']} | {rate} | {ratio} | {lost} |")
     lines += [
         "",
         "![Records per second by way of logging](benchmarks/throughput.svg)",
         "",
         "![Records per second by number of workers](benchmarks/workers.svg)",
         "",
-        f"Medians, of the rates and of the ratios in each round; {caption(results['machine'])}.",
+        "Medians of five rounds: of the rates, and of the ratios within each round, with the least and the most.",
+        "So the columns need not agree. One process uses one CPU; the other ways use both.",
+        f"{caption(results['machine'])}.",
         "How it was measured: [benchmarks](benchmarks/README.md). All figures: [JSON](benchmarks/results.json).",
     ]
+    missed = [
+        f"{part['title']}: {finding['figure']} ({number(finding['value'])}, to be {finding['target']})"
+        for part in results["parts"].values()
+        for finding in part["findings"]
+        if not finding["reached"]
+    ]
+    if missed:
+        lines += ["", f"Targets of this project's own that this run missed: {'; '.join(missed)}."]
     return "\n".join(lines)
 
 
@@ -48,7 +61,12 @@ def insert(text: str, new: str) -> str:
     Args:
         text: The README.
         new: The section.
+
+    Raises:
+        ValueError: The README hasn't got the two marks once each.
     """
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError("the README lacks the marks of the benchmark's section")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{new}\n\n{END}{after}"

@@ -430,7 +430,7 @@ def random_moment(chance: random.Random, longest: float = 0.01) -> None:
 
 def kill_processes(context: BaseContext, kills: int, chance: random.Random, directory: str) -> Figures:
     """Kills processes that log by way of a relay, two at a time, beside one that nobody kills."""
-    start: Callable[..., Any] = context.Process  # type: ignore[attr-defined]
+    start: Callable[..., Any] = context.Process
     ledger = Ledger(os.path.join(directory, "tally"), kills + 1)
     with handled_by(ledger), LogRelay(context) as relay:
         bystander = start(target=install_and_log_stream, args=(relay, ledger.path, kills))

@@ -129,14 +129,14 @@ class Round:
         kind = self.chance.randrange(8)
         if kind == 0:
             threads = self.chance.randint(2, 5)
-            return harness.log_streams_from_threads, path, self._take(threads), threads, count  # type: ignore[return-value]
+            return harness.log_streams_from_threads, path, self._take(threads), threads, count
         if kind == 1:
-            return harness.log_stream_of_a_fork, path, self._take(), count  # type: ignore[return-value]
+            return harness.log_stream_of_a_fork, path, self._take(), count
         # Under fork alone, or each would take as long as all the rest. And not where the worker may be killed: what a
         # process has not yet handled of its own workers' records goes with it, as with any parent.
         if kind == 2 and self.start_method == "fork" and not self.breaks:
-            return harness.log_nested, "fork", 1, path, self._take(), count  # type: ignore[return-value]
-        return harness.log_stream, path, self._take(), count  # type: ignore[return-value]
+            return harness.log_nested, "fork", 1, path, self._take(), count
+        return harness.log_stream, path, self._take(), count
 
     def _do_harm(self, executor: LoggingProcessPoolExecutor, futures: list[object]) -> None:
         if not futures:

@@ -41,7 +41,7 @@ def test_a_segmentation_fault_is_told_with_the_job_and_the_python_stack(context:
     assert (
         first
         == f"Worker {report.workerName} (pid {report.workerPid}) was killed by SIGSEGV, running job 2 (jobs.crash)."
-    )  # type: ignore[attr-defined]
+    )
     assert stack[0] == "Fatal Python error: Segmentation fault"
     assert any("in crash" in line for line in stack)
     # Behind all that it had logged.
@@ -109,7 +109,7 @@ def test_workers_that_end_in_good_order_are_not_reported(context: BaseContext, r
     assert reports(records) == []
 
 
-def test_a_failing_initializer_is_no_death_of_the_workers(context: BaseContext, records: Records) -> None:
+def test_a_failing_initializer_is_reported_as_an_exit_with_code_0(context: BaseContext, records: Records) -> None:
     with LoggingProcessPoolExecutor(1, context, jobs.fail_to_initialize) as executor, pytest.raises(BrokenProcessPool):
         executor.submit(jobs.square, 2).result()
     (report,) = reports(records)
@@ -117,8 +117,6 @@ def test_a_failing_initializer_is_no_death_of_the_workers(context: BaseContext, 
 
 
 def test_a_handler_that_blocks_does_not_keep_the_futures_from_failing(context: BaseContext, records: Records) -> None:
-    import threading
-
     release = threading.Event()
     records.addFilter(lambda record: record.name != "app" or release.wait())
     with LoggingProcessPoolExecutor(1, context) as executor:

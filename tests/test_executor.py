@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import jobs
-from conftest import Records, descriptors
+from conftest import START_METHODS, Records, Run, descriptors
 from logpool import LoggingProcessPoolExecutor
 
 
@@ -232,6 +232,45 @@ def test_bad_arguments_raise_before_anything_is_started(
         LoggingProcessPoolExecutor(**arguments)
     assert multiprocessing.active_children() == []
     assert len(descriptors()) <= before
+
+
+BAD_ARGUMENTS = """
+import multiprocessing, os, sys
+from pathlib import Path
+from logpool import LoggingProcessPoolExecutor
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    before = len(os.listdir("/proc/self/fd"))
+    for name, value in {"log_level": "LOUD", "max_workers": 0, "initializer": 1, "max_tasks_per_child": 0}.items():
+        try:
+            LoggingProcessPoolExecutor(mp_context=context, **{name: value})
+        except (TypeError, ValueError):
+            children = Path("/proc/thread-self/children").read_text().split()
+            print(name, len(os.listdir("/proc/self/fd")) - before, len(children))
+"""
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+def test_bad_arguments_start_none_of_the_helpers_of_multiprocessing(run_program: Run, start_method: str) -> None:
+    ended = run_program(BAD_ARGUMENTS, start_method)
+    assert ended.stderr == ""
+    names = ("log_level", "max_workers", "initializer", "max_tasks_per_child")
+    assert ended.stdout.splitlines() == [f"{name} 0 0" for name in names]
+
+
+def test_flush_logs_is_false_where_the_listener_was_stopped(records: Records) -> None:
+    with LoggingProcessPoolExecutor(1) as executor:
+        assert executor.flush_logs()
+        executor.submit(jobs.log, "one").result()
+        assert executor.flush_logs()
+        executor.log_listener.stop()
+        executor.submit(jobs.log, "two").result()
+        assert not executor.flush_logs()
+        executor.log_listener.start()
+        assert executor.flush_logs()
+        assert records.messages == ["one", "two"]
+    assert executor.flush_logs()
 
 
 def test_max_tasks_per_child_chooses_spawn_and_each_worker_takes_the_levels_of_its_start(records: Records) -> None:

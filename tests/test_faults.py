@@ -105,6 +105,23 @@ def wait_at(gate):
 def say(**what):
     os.write(1, json.dumps(what).encode() + b"\\n")  # At once, lest the lines of several processes mix.
 
+class Seen(logging.Handler):
+    # Lets the main thread wait for records.
+
+    def __init__(self):
+        super().__init__()
+        self.arrival = threading.Condition()
+        self.messages = []
+
+    def emit(self, record):
+        with self.arrival:
+            self.messages.append(record.getMessage())
+            self.arrival.notify_all()
+
+    def wait_for(self, message, times):
+        with self.arrival:
+            self.arrival.wait_for(lambda: self.messages.count(message) >= times)
+
 def manager():
     return [child.pid for child in multiprocessing.active_children() if child.name == "LogManager"]
 
@@ -193,10 +210,10 @@ def work(gate, count):
 
 if __name__ == "__main__":
     logging.basicConfig(filename="log", format="%(levelname)s %(name)s %(message)s", level="INFO")
+    logging.getLogger().addHandler(seen := Seen())
     with LoggingProcessPoolExecutor(2, multiprocessing.get_context(sys.argv[1])) as executor:
         futures = [executor.submit(work, sys.argv[2], 100) for _ in range(2)]
-        while open("log").read().count("before") < 2:
-            executor.flush_logs()
+        seen.wait_for("before", 2)
         (pid,) = manager()
         say(manager=pid)
         say(results=[future.result() for future in futures])
@@ -245,6 +262,7 @@ def log_for_ever():
 if __name__ == "__main__":
     start_method, gate, size, rest = sys.argv[1:]
     logging.basicConfig(filename="log", format="%(message)s", level="INFO")
+    logging.getLogger().addHandler(seen := Seen())
     executor = LoggingProcessPoolExecutor(3, multiprocessing.get_context(start_method))
     # Three at once, so that there are three workers.
     started = [executor.submit(wait_at, gate) for _ in range(3)]
@@ -257,8 +275,7 @@ if __name__ == "__main__":
         os._exit(0)
     for _ in range(2):
         executor.submit(work, gate, int(size))
-    while open("log").read().count("at work") < 2:
-        executor.flush_logs()
+    seen.wait_for("at work", 2)
     say(manager=manager(), workers=[c.pid for c in multiprocessing.active_children() if c.pid not in manager()])
     wait_at(os.path.dirname(gate) + "/never")
 """
@@ -575,7 +592,7 @@ def test_a_manager_with_too_few_descriptors_for_all_who_log_takes_them_one_after
 def test_a_process_that_is_stopped_in_the_middle_of_a_write_holds_up_nobody(
     context: BaseContext, tmp_path: Path
 ) -> None:
-    start: Any = context.Process  # type: ignore[attr-defined]
+    start: Any = context.Process
     with handled_by(ledger_of(tmp_path, 2)) as ledger:
         with LogRelay(context) as relay:
             stopped, other = (

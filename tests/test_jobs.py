@@ -30,7 +30,7 @@ def jobs_of(records: Records) -> list[tuple[str, object, object]]:
 def test_a_record_carries_the_number_and_name_of_its_job(context: BaseContext, records: Records) -> None:
     with LoggingProcessPoolExecutor(1, context) as executor:
         futures = [executor.submit(jobs.log, "%d", number) for number in range(3)]
-        assert [future.job_id for future in futures] == [1, 2, 3]  # type: ignore[attr-defined]
+        assert [future.job_id for future in futures] == [1, 2, 3]
     assert jobs_of(records) == [("0", 1, "jobs.log"), ("1", 2, "jobs.log"), ("2", 3, "jobs.log")]
 
 
@@ -96,7 +96,7 @@ def let_the_thread_go_on() -> None:
 def test_numbers_are_those_of_submit_when_threads_submit_at_once(records: Records) -> None:
     with LoggingProcessPoolExecutor(2) as executor, ThreadPoolExecutor(8) as threads:
         futures = list(threads.map(lambda number: (number, executor.submit(jobs.log, "%d", number)), range(200)))
-    numbers = {str(number): future.job_id for number, future in futures}  # type: ignore[attr-defined]
+    numbers = {str(number): future.job_id for number, future in futures}
     assert sorted(numbers.values()) == list(range(1, 201))
     assert {message: job for message, job, _ in jobs_of(records)} == numbers
 
@@ -177,7 +177,7 @@ class Nameless:
     ],
 )
 def test_any_callable_has_a_name(function: object, name: str) -> None:
-    assert name_of(function) == name  # type: ignore[arg-type]
+    assert name_of(function) == name
 
 
 def fail_to_load() -> None:
@@ -193,6 +193,6 @@ def test_a_job_that_a_worker_cannot_load_is_logged(context: BaseContext, records
     with LoggingProcessPoolExecutor(1, context) as executor, pytest.raises(BrokenProcessPool):
         executor.submit(repr, Unloadable()).result()
     error, critical = records.records
-    assert (error.name, error.levelno, error.processName) == ("logpool", logging.ERROR, critical.workerName)  # type: ignore[attr-defined]
+    assert (error.name, error.levelno, error.processName) == ("logpool", logging.ERROR, critical.workerName)
     assert "ValueError: can't be loaded" in str(error.exc_text)
-    assert critical.exitCode == 1  # type: ignore[attr-defined]
+    assert critical.exitCode == 1

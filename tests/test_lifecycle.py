@@ -37,8 +37,9 @@ def work(count):
         logging.getLogger("app").info("%d", number)
     return count
 
-def slow():
-    time.sleep(0.2)
+def wait_at(gate):
+    with open(gate) as opened:
+        opened.read()
     work(1)
 
 if __name__ == "__main__":
@@ -63,7 +64,16 @@ def program(body: str) -> str:
             "executor.submit(work, 50).result(); executor.shutdown(wait=False)", 50, id="wait=False, then exit"
         ),
         pytest.param("executor.submit(work, 50).result(); del executor", 50, id="del, then exit"),
-        pytest.param("executor.submit(slow); del executor", 1, id="del with a job running, then exit"),
+        pytest.param(
+            """
+            os.mkfifo("gate")
+            executor.submit(wait_at, "gate")
+            del executor
+            open("gate", "w").close()
+            """,
+            1,
+            id="del with a job running, then exit",
+        ),
         pytest.param("", 0, id="never used, then exit"),
         pytest.param("del executor", 0, id="never used, del, then exit"),
         pytest.param("executor.shutdown()", 0, id="never used, shutdown"),

@@ -17,6 +17,8 @@ import pytest
 import jobs
 from conftest import Records
 from logpool import LoggingProcessPoolExecutor, LogRelay
+from logpool.frames import DEFAULT_BACKLOG
+from logpool.relay import RelayParts
 
 
 @pytest.fixture
@@ -157,8 +159,9 @@ def test_no_stderr_to_report_to_costs_no_record(records: Records, monkeypatch: p
 
 
 def test_a_relay_that_a_handler_closes_has_all_records_handled(records: Records) -> None:
-    relay = LogRelay()
-    relay.start()
+    relay = RelayParts(None, None, None, DEFAULT_BACKLOG)
+    relay.prepare()
+    relay.launch()
     all_are_put = threading.Event()
 
     class Close(logging.Handler):
@@ -170,7 +173,7 @@ def test_a_relay_that_a_handler_closes_has_all_records_handled(records: Records)
     logging.getLogger().addHandler(Close())
     relay.listen()
     for number in range(100):
-        relay.queue.put(logging.makeLogRecord({"name": "app", "levelno": 20, "msg": str(number)}))
+        relay.installation.queue.put(logging.makeLogRecord({"name": "app", "levelno": 20, "msg": str(number)}))
     all_are_put.set()
     relay.listener.stop()
     assert records.messages == [str(number) for number in range(100)]

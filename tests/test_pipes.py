@@ -161,7 +161,7 @@ def exit_code_of(target: Callable[[], None]) -> int | None:
 
 
 def all_there_are() -> list[Ends]:
-    return list(iter(pipes.make, None))  # type: ignore[arg-type]  # It doesn't see that None ends it.
+    return list(iter(pipes.make, None))  # It doesn't see that None ends it.
 
 
 def test_there_is_no_pipe_where_no_descriptors_are_left() -> None:

@@ -37,17 +37,17 @@ def test_submit_makes_the_pools_thread_under_its_lock_and_starts_it_when_it_has_
 def test_captured_warnings_are_shown_by_a_function_of_logging() -> None:
     logging.captureWarnings(True)
     try:
-        assert warnings.showwarning is logging._showwarning  # type: ignore[attr-defined]
+        assert warnings.showwarning is logging._showwarning
     finally:
         logging.captureWarnings(False)
-    assert warnings.showwarning is not logging._showwarning  # type: ignore[attr-defined]
+    assert warnings.showwarning is not logging._showwarning
 
 
 def test_a_manager_keeps_its_address_and_state_where_ours_sets_them() -> None:
     manager = managers.BaseManager(address=("127.0.0.1", 1))
-    assert manager._address == ("127.0.0.1", 1)  # type: ignore[attr-defined]
-    assert manager._state.value == managers.State.INITIAL  # type: ignore[attr-defined]
-    assert managers.State.STARTED != managers.State.INITIAL  # type: ignore[attr-defined]
+    assert manager._address == ("127.0.0.1", 1)
+    assert manager._state.value == managers.State.INITIAL
+    assert managers.State.STARTED != managers.State.INITIAL
 
 
 def test_a_handshake_is_made_of_a_challenge_in_each_direction() -> None:

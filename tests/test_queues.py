@@ -71,7 +71,7 @@ def put_numbers(log_queue: LogQueue, count: int, size: int = 0) -> None:
 
 
 def child(context: BaseContext, target: Any, *args: object) -> Any:
-    process = context.Process(target=target, args=args)  # type: ignore[attr-defined]
+    process = context.Process(target=target, args=args)
     process.start()
     return process
 
@@ -155,7 +155,7 @@ def test_a_put_of_the_process_that_gets_comes_after_all_that_was_put_before(
 
 
 def test_two_processes_that_get_share_the_items(context: BaseContext, manager: LogManager) -> None:
-    results = context.Queue()  # type: ignore[attr-defined]
+    results = context.Queue()
     getters = [child(context, get_until_none, manager.queue, results) for _ in range(2)]
     putter = child(context, put_numbers, manager.queue, 1000)
     putter.join()
@@ -589,7 +589,7 @@ def test_a_path_that_is_too_long_for_a_socket_is_no_obstacle(tmp_path: Path, mon
 
 
 def test_the_manager_leaves_when_its_parent_is_killed(context: BaseContext) -> None:
-    reader, writer = context.Pipe(duplex=False)  # type: ignore[attr-defined]
+    reader, writer = context.Pipe(duplex=False)
     parent = child(context, start_a_manager_and_wait, writer)
     pid, address = reader.recv()
     os.kill(parent.pid, signal.SIGKILL)

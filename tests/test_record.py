@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from logpool.exceptions import make_traceback
 from logpool.record import FIELDS, NESTED_TOO_DEEPLY, flatten, rebuild
 
 FORMATTER = logging.Formatter("%(levelname)s %(name)s %(message)s")
@@ -351,7 +352,7 @@ def sendable_exception(r: random.Random, levels: int = 3) -> BaseException:
         exception.add_note("a note")
         exception.add_note(r.choice(PLAIN_VALUES[:3])(r))
     if r.random() < 0.3:
-        exception.attribute = ordered_value(r)  # type: ignore[attr-defined]
+        exception.attribute = ordered_value(r)
     if levels and r.random() < 0.3:
         exception.__context__ = sendable_exception(r, levels - 1)
     cause = sendable_exception(r, levels - 1) if levels and r.random() < 0.3 else None
@@ -649,7 +650,7 @@ def test_attributes_keep_their_order() -> None:
 
 
 def test_strange_names_of_attributes_arrive() -> None:
-    record = make("x", extra={Text("key"): 1, 5: 2, Point(1, 2): 3})  # type: ignore[dict-item]
+    record = make("x", extra={Text("key"): 1, 5: 2, Point(1, 2): 3})
     rebuilt = send(record)
     assert rebuilt.__dict__["key"] == 1
     assert rebuilt.__dict__[5] == 2
@@ -696,7 +697,7 @@ def test_relative_created_counts_from_the_start_of_this_process() -> None:
 
 def test_a_bad_created_is_no_obstacle() -> None:
     record = make("x")
-    record.created = None  # type: ignore[assignment]
+    record.created = None
     assert send(record).created is None
 
 
@@ -722,7 +723,7 @@ class MoodyRecord(LogRecord):
 
 
 def of_class(kind: type[LogRecord], msg: object, *args: object) -> LogRecord:
-    return kind("name", 20, "/path/file.py", 7, msg, args, None)  # type: ignore[arg-type]
+    return kind("name", 20, "/path/file.py", 7, msg, args, None)
 
 
 def test_a_record_of_a_derived_class_keeps_its_class_and_args() -> None:
@@ -766,7 +767,7 @@ def test_a_derived_class_without_a_message_of_its_own_leaves_msg_and_args_apart(
 
 def test_attributes_in_slots_arrive() -> None:
     record = of_class(SlotRecord, "x")
-    record.slot = datetime.date(2024, 1, 1)  # type: ignore[attr-defined]
+    record.slot = datetime.date(2024, 1, 1)
     rebuilt = send(record)
     assert type(rebuilt) is SlotRecord
     assert rebuilt.slot == datetime.date(2024, 1, 1)
@@ -774,7 +775,7 @@ def test_attributes_in_slots_arrive() -> None:
 
 def test_a_get_message_of_the_record_itself_is_asked_in_the_worker() -> None:
     record = make("x")
-    record.getMessage = lambda: "of its own"  # type: ignore[method-assign]
+    record.getMessage = lambda: "of its own"
     assert send(record).getMessage() == "of its own"
 
 
@@ -821,9 +822,9 @@ def test_exceptions_that_refer_to_each_other_arrive() -> None:
     rebuilt = send(make("x", exc_info=info(one)))
     assert rebuilt.exc_info is not None
     assert rebuilt.exc_info[1].__context__.__context__ is rebuilt.exc_info[1]
-    one.other, other.other = other, one  # type: ignore[attr-defined]
+    one.other, other.other = other, one
     assert send(make("x", exc_info=info(one))).exc_info is not None
-    one.other = one  # type: ignore[attr-defined]
+    one.other = one
     rebuilt = send(make("x", exc_info=info(one)))
     assert rebuilt.exc_info is not None
     assert rebuilt.exc_info[1].other is rebuilt.exc_info[1]
@@ -905,8 +906,14 @@ def test_exc_info_may_have_another_traceback_than_its_exception() -> None:
 
 def test_an_unpickler_of_the_users_own_is_respected() -> None:
     value = local_object()
-    copyreg.pickle(type(value), lambda item: "local_object")  # type: ignore[arg-type, return-value]
+    copyreg.pickle(type(value), lambda item: "local_object")
     try:
         assert send(make("x", extra={"value": value})).__dict__["value"] == "Local()"
     finally:
         del copyreg.dispatch_table[type(value)]
+
+
+def test_a_frame_whose_end_comes_before_its_start_is_not_underlined() -> None:
+    # Code that isn't compiled from a text has the positions that whoever made it has given to it.
+    made = make_traceback([("template", "render", "render", "app", None, 3, (5, 3, 9, 1))])
+    assert [(frame.f_code.co_name, line) for frame, line in traceback.walk_tb(made)] == [("render", 3)]

@@ -30,7 +30,7 @@ def ranked(rank: int, relay: LogRelay) -> None:
 
 
 def run(context: BaseContext, target: Any, *args: object) -> int | None:
-    process = context.Process(target=target, args=args)  # type: ignore[attr-defined]
+    process = context.Process(target=target, args=args)
     process.start()
     process.join()
     return process.exitcode
@@ -45,7 +45,7 @@ def test_a_process_hands_its_records_to_the_parent(context: BaseContext, records
 
 def test_a_multiprocessing_pool_installs_by_its_initializer(context: BaseContext, records: Records) -> None:
     with LogRelay(context) as relay:
-        with context.Pool(2, initializer=relay.install) as pool:  # type: ignore[attr-defined]
+        with context.Pool(2, initializer=relay.install) as pool:
             pool.map(jobs.log, ["one", "two", "three"])
             pool.close()
             pool.join()
@@ -54,7 +54,7 @@ def test_a_multiprocessing_pool_installs_by_its_initializer(context: BaseContext
 
 
 def test_a_relay_can_be_handed_on_with_a_job(context: BaseContext, records: Records) -> None:
-    with LogRelay(context) as relay, context.Pool(1) as pool:  # type: ignore[attr-defined]
+    with LogRelay(context) as relay, context.Pool(1) as pool:
         pool.apply(ranked, (3, relay))
         pool.close()
         pool.join()
@@ -103,12 +103,37 @@ def test_a_relay_that_is_not_started_says_so() -> None:
     for name in ("queue", "listener", "install"):
         with pytest.raises(RuntimeError, match="use it as a context manager"):
             getattr(relay, name)
-    relay.close()
+    with pytest.raises(RuntimeError, match="use it as a context manager"):
+        relay.flush()
 
 
 def test_a_relay_can_only_be_started_once() -> None:
     with LogRelay() as relay, pytest.raises(RuntimeError, match="only be started once"):
-        relay.start()
+        relay.__enter__()
+
+
+def test_a_relay_has_no_other_public_names_than_these() -> None:
+    assert {name for name in vars(LogRelay) if not name.startswith("_")} == {"queue", "listener", "install", "flush"}
+
+
+def flush_here(relay: LogRelay, results: Any) -> None:
+    results.put(relay.flush(10))
+
+
+def test_flush_is_false_where_nobody_handles_records(records: Records) -> None:
+    fork = multiprocessing.get_context("fork")
+    results = fork.SimpleQueue()
+    with LogRelay(fork) as relay:
+        run(fork, flush_here, relay, results)
+        assert results.get() is False
+        relay.listener.stop()
+        run(fork, work, relay, 1)
+        assert relay.flush(10) is False
+        relay.listener.start()
+        assert relay.flush(10) is True
+        assert records.messages
+    assert relay.flush(10) is True
+    results.close()
 
 
 def use_stdlib_handler(queue: Any, count: int) -> None:
@@ -134,7 +159,7 @@ def test_the_stdlibs_handler_and_listener_work_on_the_relays_queue(
             relay.listener.stop()
         listener = logging.handlers.QueueListener(relay.queue, own)
         listener.start()
-        own_thread = listener._thread  # type: ignore[attr-defined]
+        own_thread = listener._thread
         run(context, use_stdlib_handler, relay.queue, 100)
         run(context, use_stdlib_handler, relay.queue, 100)
         listener.stop()
@@ -178,10 +203,10 @@ def get_in_a_child(queue: Any, results: Any) -> None:
 
 
 def test_a_child_may_be_the_one_that_listens(context: BaseContext) -> None:
-    results = context.Queue()  # type: ignore[attr-defined]
+    results = context.Queue()
     with LogRelay(context) as relay:
         relay.listener.stop()
-        listening = context.Process(target=get_in_a_child, args=(relay.queue, results))  # type: ignore[attr-defined]
+        listening = context.Process(target=get_in_a_child, args=(relay.queue, results))
         listening.start()
         run(context, use_stdlib_handler, relay.queue, 100)
         assert results.get(timeout=30) == [str(number) for number in range(100)]
@@ -211,7 +236,7 @@ def test_a_child_that_forks_gives_its_own_child_a_connection(context: BaseContex
 def test_what_is_logged_after_the_relay_closed_goes_to_stderr(context: BaseContext, tmp_path: Path) -> None:
     os.mkfifo(gate := tmp_path / "gate")
     with LogRelay(context, handlers=[own := Records()], level="INFO") as relay:
-        late = context.Process(target=log_before_and_after, args=(relay, str(gate)))  # type: ignore[attr-defined]
+        late = context.Process(target=log_before_and_after, args=(relay, str(gate)))
         late.start()
         own.wait_for("waiting")
     gate.write_text("")

@@ -159,7 +159,7 @@ def test_rich_handler(job: Callable[[], object], tracebacks: bool, in_worker: Ca
     assert workers == own
 
 
-class Transport(sentry_sdk.transport.Transport):  # type: ignore[misc, name-defined]
+class Transport(sentry_sdk.transport.Transport):
     """Keeps events in memory."""
 
     def __init__(self, options: Any = None) -> None:

@@ -6,7 +6,9 @@ import importlib
 import io
 import logging
 import multiprocessing
+import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from multiprocessing.context import BaseContext
@@ -200,6 +202,29 @@ def test_handlers_of_a_module_that_only_a_job_imports_are_the_parents_alone(
     helpful.logger.propagate = True
     del sys.modules["helpful"]
     assert (tmp_path / "helpful.log").read_text() == "helpful\n"
+
+
+def add_a_handler_later(begin: str, done: str) -> None:
+    def add() -> None:
+        Path(begin).read_bytes()
+        logging.getLogger("app").addHandler(logging.NullHandler())
+        Path(done).write_bytes(b"")
+
+    threading.Thread(target=add, daemon=True).start()
+
+
+def test_a_handler_that_a_jobs_thread_adds_while_the_worker_waits_stays(
+    context: BaseContext, records: Records, tmp_path: Path
+) -> None:
+    begin, done = tmp_path / "begin", tmp_path / "done"
+    os.mkfifo(begin)
+    os.mkfifo(done)
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(add_a_handler_later, str(begin), str(done)).result()
+        begin.write_bytes(b"")
+        done.read_bytes()
+        executor.submit(jobs.square, 2).result()
+        assert executor.submit(jobs.handlers_and_filters).result()["app"] == (["NullHandler"], 0, True)
 
 
 MAIN_MODULE = """

@@ -266,14 +266,19 @@ def make_traceback(frames: Iterable[tuple[Any, ...]]) -> TracebackType | None:
     """
     traceback = None
     for filename, name, qualified, module, file, line, positions in reversed(list(frames)):
-        code = _raising_code(filename, name, qualified, line, positions)
+        known = positions
+        try:
+            code = _raising_code(filename, name, qualified, line, known)
+        except ValueError:  # Code that a program has made may have an end that comes before its start.
+            known = _NO_POSITIONS
+            code = _raising_code(filename, name, qualified, line, known)
         # A frame comes of running code alone. This one raises NameError, at the position wanted.
         try:
             exec(code, {"__name__": module, "__file__": file}, {})
         except NameError as error:
             made: Any = error.__traceback__
             # Without columns, as from a worker that was started with -X no_debug_ranges: nothing is underlined.
-            instruction = -1 if None in positions else made.tb_next.tb_lasti
+            instruction = -1 if None in known else made.tb_next.tb_lasti
             traceback = TracebackType(traceback, made.tb_next.tb_frame, instruction, line)
     return traceback
 

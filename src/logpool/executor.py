@@ -33,10 +33,15 @@ if TYPE_CHECKING:
 
     from logpool.listener import RelayListener
     from logpool.queues import LogQueue
-    from logpool.relay import LogRelay
+    from logpool.relay import RelayParts
 
     P = ParamSpec("P")
     T = TypeVar("T")
+
+    class JobFuture(Future[T]):
+        """What `submit` returns is a plain future with one more attribute. For type checkers alone."""
+
+        job_id: int
 
 
 class LoggingProcessPoolExecutor(ProcessPoolExecutor):
@@ -74,14 +79,14 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             ValueError: The level is unknown, or the backlog not greater than 0; or as `ProcessPoolExecutor` raises it.
             OSError: The system has no process, descriptor or port left. Nothing is left behind.
         """
-        # The base class says no to bad arguments, and starts nothing: so it is asked before anything is started.
-        ProcessPoolExecutor(max_workers, mp_context, initializer, initargs, max_tasks_per_child=max_tasks_per_child)
+        if initializer is not None and not callable(initializer):  # The base class is given one of ours.
+            raise TypeError("initializer must be a callable")
         if mp_context is None:  # As the base class chooses.
             mp_context = multiprocessing.get_context(None if max_tasks_per_child is None else "spawn")
         # Here, because a spawned worker imports the main module, and with it this one, but makes no executor as a rule.
-        from logpool.relay import LogRelay
+        from logpool.relay import RelayParts
 
-        self._relay = LogRelay(mp_context, handlers=log_handlers, level=log_level, backlog=log_backlog)
+        self._relay = RelayParts(mp_context, log_handlers, log_level, log_backlog)
         # The pool's thread, also when `shutdown` has let go of it. Weakly, because it has the pool's pipes.
         self._last_thread: Callable[[], threading.Thread | None] = lambda: None
         self._submit_lock = threading.Lock()
@@ -90,6 +95,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         self._death_watch = DeathWatch(self._relay.flush)
         self._worker_start = WorkerStart()
         if mp_context.get_start_method() == "fork":
+            # The base class says no to bad arguments below. With fork that would be after the manager was started.
+            ProcessPoolExecutor(max_workers, mp_context, initializer, initargs, max_tasks_per_child=max_tasks_per_child)
             # Before the pool makes its pipes: a forked manager process that had the reading end of the call queue would
             # keep the queue's feeder thread waiting after all workers have died (CPython's test_crash_big_data). With
             # the other methods it is started with the first worker, like anything of the stock class's: a module that
@@ -117,7 +124,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         Raises:
             RuntimeError: The executor was shut down before it had a queue.
         """
-        return self._started_relay().queue
+        return self._started_relay().installation.queue
 
     @property
     def log_listener(self) -> RelayListener:
@@ -128,7 +135,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         """
         return self._started_relay().listener
 
-    def _started_relay(self) -> LogRelay:
+    def _started_relay(self) -> RelayParts:
         if not self._relay.is_launched:  # Else without the lock: who has it may wait for the handler that calls this.
             with self._relay_lock:
                 self._prepare_relay()
@@ -158,12 +165,14 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             timeout: Seconds to wait at most; None: as long as it takes.
 
         Returns:
-            Whether that happened: False if the time was over first, or the manager process is gone.
+            Whether that happened: False if the time was over first, the manager process is gone, or nobody handles
+            records, because `log_listener` was stopped.
 
         Raises:
             RuntimeError: Called by a handler that handles a worker's record, which can't wait for itself.
         """
-        return not self._relay.is_prepared or self._relay.flush(timeout)
+        # Before the first job there are no workers, and there is no listener.
+        return not self._queue_count or self._relay.flush(timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the pool, as `ProcessPoolExecutor.shutdown` does.
@@ -188,7 +197,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         if wait and thread is not None:
             thread.join()
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[T]:
         """Schedules a job, as `ProcessPoolExecutor.submit` does.
 
         Args:
@@ -198,12 +207,17 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
 
         Returns:
             The future, which has the attribute `job_id`: the number that the job's records have as `jobId`.
+
+        Raises:
+            BrokenProcessPool: As `ProcessPoolExecutor.submit` raises it.
+            RuntimeError: The same.
+            OSError: The system has no process or descriptor left for a worker, or for the manager process.
         """
         with self._submit_lock:
             future = super().submit(fn, *args, **kwargs)
             # Private: how many jobs there were. Counting here would go wrong when a submit fails half-way.
             future.job_id = self._queue_count  # type: ignore[attr-defined]
-        return future
+        return future  # type: ignore[return-value]
 
     if sys.version_info >= (3, 14):
 

@@ -38,10 +38,10 @@ _job_of_thread = threading.local()
 _lifeline: socket.socket | None = None
 _path: str | None = None
 _crash_file: CrashFile | None = None
-_new_handlers: Callable[[], NewHandlers] | None = None
+_watch_handlers: Callable[[], HandlerWatch] | None = None
 
 
-class NewHandlers(Protocol):
+class HandlerWatch(Protocol):
     """Made before a job is loaded."""
 
     def take_away(self) -> None:
@@ -49,7 +49,7 @@ class NewHandlers(Protocol):
 
 
 def start(
-    lifeline: socket.socket, path: str | None, crash_file: CrashFile | None, new_handlers: Callable[[], NewHandlers]
+    lifeline: socket.socket, path: str | None, crash_file: CrashFile | None, watch_handlers: Callable[[], HandlerWatch]
 ) -> None:
     """Prepares a worker.
 
@@ -57,10 +57,10 @@ def start(
         lifeline: Ends when the parent is gone.
         path: Of the manager's directory; None: there is none.
         crash_file: Where to write down what the worker runs.
-        new_handlers: Called before each job is loaded.
+        watch_handlers: Called before each job is loaded.
     """
-    global _main_thread, _lifeline, _path, _crash_file, _new_handlers
-    _new_handlers = new_handlers
+    global _main_thread, _lifeline, _path, _crash_file, _watch_handlers
+    _watch_handlers = watch_handlers
     _main_thread = threading.get_ident()
     _lifeline = lifeline
     _path = path
@@ -106,6 +106,7 @@ class CallQueue(process._SafeQueue):
 
     _poller: select.poll | None = None
     _reader: connection.Connection
+    _watch: HandlerWatch | None = None
 
     @classmethod
     def adopt(cls, call_queue: Any) -> None:
@@ -136,7 +137,8 @@ class CallQueue(process._SafeQueue):
             self._poller.register(self._reader.fileno(), select.POLLIN)
             self._poller.register(_lifeline.fileno(), select.POLLIN)
             self._recv_bytes = self._receive
-        new_handlers = None if _new_handlers is None else _new_handlers()
+        if self._poller is None:
+            self._watch_handlers()
         try:
             item: Any = super().get(block, timeout)
         except (OSError, EOFError, queue.Empty):  # The parent is gone; or nothing came.
@@ -145,8 +147,8 @@ class CallQueue(process._SafeQueue):
             # The worker ends by this, and the pool breaks, without a word but on this worker's stderr.
             logger.exception("A worker can't load a job that it was given.")
             raise
-        if new_handlers is not None:
-            new_handlers.take_away()
+        if self._watch is not None:
+            self._watch.take_away()
         if item is not None:
             number = item.work_id + 1
             try:
@@ -167,7 +169,12 @@ class CallQueue(process._SafeQueue):
             directory.remove(_path)
             raise SystemExit(0)
         data: bytes = self._reader.recv_bytes()
+        # Not before: while this worker waited, threads of earlier jobs may have added handlers, which stay.
+        self._watch_handlers()
         return data
+
+    def _watch_handlers(self) -> None:
+        self._watch = None if _watch_handlers is None else _watch_handlers()
 
 
 class ResultQueue(queues.SimpleQueue):  # type: ignore[type-arg]

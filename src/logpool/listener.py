@@ -109,7 +109,7 @@ class RelayListener(QueueListener, forks.ForkAware):
             then: Called when that has happened.
             for_good: Whether nobody will get what is put later, so that whoever puts it is to be told.
         """
-        self._for_good = for_good
+        self._for_good = self._for_good or for_good
         if self.is_current_thread():
             self._then = then
             self.enqueue_sentinel()
@@ -147,7 +147,8 @@ class RelayListener(QueueListener, forks.ForkAware):
             timeout: Seconds to wait at most; None: as long as it takes.
 
         Returns:
-            Whether that happened: False if the time was over first, or the manager process is gone.
+            Whether that happened: False if the time was over first, the manager process is gone, or the thread doesn't
+            run. But once it was stopped for good all has been handled.
 
         Raises:
             RuntimeError: Called by a handler, in the listener's own thread, which can't wait for itself.
@@ -155,7 +156,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         if self.is_current_thread():
             raise RuntimeError("cannot wait for the log listener in its own thread")
         if self._running is None:
-            return not self._manager_is_gone and not self._threadless
+            return self._for_good and not self._manager_is_gone and not self._threadless
         number = next(self._numbers)
         flush = self._flushes[number] = Flush()
         try:

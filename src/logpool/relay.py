@@ -1,4 +1,7 @@
-"""`LogRelay`: the manager, the queue and the listener, and when they live. Runs in the parent."""
+"""`LogRelay`: the manager, the queue and the listener, and when they live. Runs in the parent.
+
+`RelayParts` is the same for the executor, which starts the parts one by one.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,11 @@ NOT_STARTED = "the relay is not started: use it as a context manager"
 class LogRelay:
     """Has the records of child processes handled by this process, as if they had been logged here.
 
-    For any pool or `multiprocessing.Process`: hand it the relay, and call `relay.install()` there.
+    For any pool or `multiprocessing.Process`: hand it the relay, and call `relay.install()` there. A child that isn't
+    forked has the method `install` of it, and the attribute `queue`.
 
         with LogRelay() as relay, multiprocessing.Pool(4, initializer=relay.install) as pool:
             pool.map(work, jobs)
-
-    Attributes:
-        is_launched: Whether there is a manager process, or was one.
     """
 
     def __init__(
@@ -50,82 +51,151 @@ class LogRelay:
             TypeError: A handler is no `logging.Handler`, the level neither int nor str, the backlog no int.
             ValueError: The level is unknown, or the backlog not greater than 0.
         """
-        self._handlers = None if handlers is None else _check_handlers(handlers)
-        self._level = None if level is None else _check_level(level)
-        self._manager = LogManager(_check_backlog(backlog), ctx=mp_context)
-        self._installation: Installation | None = None
-        self.is_launched = False
-        self._listener: RelayListener | None = None
+        self._parts = RelayParts(mp_context, handlers, level, backlog)
 
     @property
     def queue(self) -> LogQueue:
-        """The log queue: for `logging.handlers.QueueHandler` in a child, say."""
-        return self.installation.queue
+        """The log queue: for `logging.handlers.QueueHandler` in a child, say.
+
+        Raises:
+            RuntimeError: The relay is not started.
+        """
+        return self._parts.installation.queue
 
     @property
     def listener(self) -> RelayListener:
-        """The `logging.handlers.QueueListener` that hands the records to this process's logging."""
-        if self._listener is None:
-            raise RuntimeError(NOT_STARTED)
-        return self._listener
+        """The `logging.handlers.QueueListener` that hands the records to this process's logging.
+
+        Raises:
+            RuntimeError: The relay is not started.
+        """
+        return self._parts.listener
 
     @property
     def install(self) -> Callable[[], None]:
         """To be called by each child, before it logs: its loggers get this process's levels, and relay their records.
 
         Called again in a child it changes nothing. Called in this process it changes nothing and logs a warning.
+
+        Raises:
+            RuntimeError: The relay is not started.
         """
-        return self.installation.install
-
-    @property
-    def installation(self) -> Installation:
-        """What a child gets of the relay."""
-        if self._installation is None:
-            raise RuntimeError(NOT_STARTED)
-        return self._installation
-
-    @property
-    def manager(self) -> LogManager:
-        """The manager process's handle."""
-        return self._manager
+        return self._parts.installation.install
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What a child needs of it.
-        return self.installation.__reduce__()
+        return self._parts.installation.__reduce__()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Waits until all that children logged before the call has been handled.
+
+        Args:
+            timeout: Seconds to wait at most; None: as long as it takes.
+
+        Returns:
+            Whether that happened: False if the time was over first, the manager process is gone, or nobody handles
+            records here, because the listener was stopped or this is a child.
+
+        Raises:
+            RuntimeError: Called by a handler that handles a child's record, which can't wait for itself; or the relay
+                is not started.
+        """
+        return self._parts.flush(timeout)
+
+    def __enter__(self) -> Self:
+        """Starts the manager process and the listener.
+
+        Raises:
+            OSError: The system has no process, descriptor or port left. Nothing is left behind.
+            RuntimeError: It was started before; or no thread can be started, and nothing is left behind.
+        """
+        self._parts.prepare()
+        try:
+            self._parts.launch()
+            self._parts.listen()
+        except BaseException:
+            self._parts.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Has all records handled that children have logged, and ends listener and manager process.
+
+        What a child logs later goes to its stderr.
+        """
+        self._parts.close()
+
+
+class RelayParts:
+    """The parts of a relay, each of which can be started by itself.
+
+    Attributes:
+        manager: The manager process's handle.
+        is_launched: Whether there is a manager process, or was one.
+    """
+
+    def __init__(
+        self,
+        mp_context: BaseContext | None,
+        handlers: Iterable[logging.Handler] | None,
+        level: int | str | None,
+        backlog: int,
+    ) -> None:
+        """Checks the arguments, which are `LogRelay`'s. Nothing is started."""
+        self._handlers = None if handlers is None else _check_handlers(handlers)
+        self._level = None if level is None else _check_level(level)
+        self.manager = LogManager(_check_backlog(backlog), ctx=mp_context)
+        self._installation: Installation | None = None
+        self.is_launched = False
+        self._listener: RelayListener | None = None
+
+    @property
+    def listener(self) -> RelayListener:
+        """What handles the records.
+
+        Raises:
+            RuntimeError: Nothing is prepared.
+        """
+        if self._listener is None:
+            raise RuntimeError(NOT_STARTED)
+        return self._listener
+
+    @property
+    def installation(self) -> Installation:
+        """What a child gets.
+
+        Raises:
+            RuntimeError: Nothing is prepared.
+        """
+        if self._installation is None:
+            raise RuntimeError(NOT_STARTED)
+        return self._installation
 
     @property
     def is_prepared(self) -> bool:
         """Whether children may be started, or might have been."""
         return self._installation is not None
 
-    def start(self) -> None:
-        """Starts the manager process. Children may be started from now on; `listen` is due before they log much.
-
-        Raises:
-            OSError: The system has no process, descriptor or port left. Nothing is left behind.
-            RuntimeError: It was started before.
-        """
-        self.prepare()
-        self.launch()
-
     def prepare(self) -> None:
         """Makes all that children need. They may be started from now on; `launch` and `listen` are due.
 
         Raises:
             OSError: The system has no descriptor or port left. Nothing is left behind.
-            RuntimeError: As for `start`.
+            RuntimeError: It was prepared before.
         """
         if self._installation is not None:
             raise RuntimeError("a relay can only be started once")
         try:
-            self._manager.prepare()
-            queue = self._manager.queue
+            self.manager.prepare()
+            queue = self.manager.queue
             self._listener = RelayListener(queue, self._handlers)
             self._installation = Installation(queue, self._level)
             # Called by `close`, when this is collected, or when the interpreter exits: whichever comes first.
-            self._finalize = util.Finalize(self, _close, args=(self._listener, self._manager), exitpriority=1)
+            self._finalize = util.Finalize(self, _close, args=(self._listener, self.manager), exitpriority=1)
         except BaseException:
-            self._manager.shutdown()
+            self.manager.shutdown()
             self._listener = self._installation = None
             raise
 
@@ -136,7 +206,7 @@ class LogRelay:
             OSError: The system has no descriptor or process left. Nothing is left behind, and it isn't prepared.
         """
         try:
-            self._manager.launch()
+            self.manager.launch()
             self.is_launched = True
         except BaseException:
             self.abandon()
@@ -157,16 +227,10 @@ class LogRelay:
         self.listener.start()
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Waits until all that children logged before the call has been handled.
+        """Does what `LogRelay.flush` does.
 
         Args:
-            timeout: Seconds to wait at most; None: as long as it takes.
-
-        Returns:
-            Whether that happened: False if the time was over first, or the manager process is gone.
-
-        Raises:
-            RuntimeError: Called by a handler that handles a child's record, which can't wait for itself.
+            timeout: As there.
         """
         return self.listener.flush(timeout)
 
@@ -177,16 +241,6 @@ class LogRelay:
         """
         if self._installation is not None:
             self._finalize()
-
-    def __enter__(self) -> Self:
-        self.start()
-        self.listen()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _close(listener: RelayListener, manager: LogManager) -> None:

@@ -27,7 +27,9 @@ def executor() -> None:
         log_level="INFO",
         log_backlog=2**20,
     ) as pool:
-        assert_type(pool.submit(double, 1, times=2), Future[str])
+        future: Future[str] = pool.submit(double, 1, times=2)
+        assert_type(future.result(), str)
+        assert_type(pool.submit(double, 1).job_id, int)
         assert_type(pool.map(double, [1, 2]), Iterator[str])
         assert_type(pool.flush_logs(timeout=1.0), bool)
         listener: QueueListener = pool.log_listener
