@@ -201,7 +201,9 @@ class DeathWatch:
 
 
 def _wait_for_end(process: BaseProcess) -> None:
-    """Waits for a worker whose end of a pipe is closed. As a rule it ends at this moment; but it may have closed it.
+    """Waits for a worker whose end of a pipe is closed.
+
+    Usually it is just ending. But it may have closed that itself, and run on.
 
     `join` won't do: with fork it waits without a timeout once the pipe is closed.
     """

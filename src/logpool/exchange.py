@@ -30,8 +30,8 @@ Stream = socket.socket | pipes.ReadingEnd
 
 PATIENCE = 0.01
 """Seconds for which nobody may ask before the exchange reads ahead. Long enough for a reader to handle what it was
-given (a thousand records in a FileHandler). A worker that logs faster than that waits for its stream, a moment; where
-CPUs are scarce, the reader has more of them then, which makes 5 to 10 % in records a second."""
+given (a thousand records in a FileHandler). A worker that fills its pipe sooner waits for a moment. Where CPUs are
+scarce, that leaves more of them to the reader, and raises the rate by 5 to 10 %."""
 
 SLOW = 0.06
 """Seconds after which a reader that hasn't come back for more is slow. For a block of records in a FileHandler it takes

@@ -39,7 +39,7 @@ _asked: list[ForkAware] = []
 
 @contextlib.contextmanager
 def by_this_thread_alone() -> Iterator[None]:
-    """Has other threads wait before they fork, so that no child of theirs has what is open for a moment only."""
+    """Keeps other threads from forking meanwhile, so that no child inherits what is open only for a moment."""
     with _lock:
         yield
 

@@ -97,7 +97,7 @@ class RelayHandler(QueueHandler):
             elif size > self._roomy:
                 self._make_room(size)
             self.queue.put_record(flat)
-        except (OSError, EOFError):  # The manager process is gone.
+        except (OSError, EOFError):  # The manager process is gone, or can't be reached: no descriptor is left, say.
             self._write(record)
         except Exception:
             self.handleError(record)

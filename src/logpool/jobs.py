@@ -1,4 +1,6 @@
-"""Which job a worker runs, and when it has nothing to wait for any more. Everything here but classes runs in a worker.
+"""Which job a worker runs, and when it has nothing to wait for any more.
+
+Everything here runs in a worker, but `adopt` of each class, which runs in the parent.
 
 A worker takes its jobs from the pool's call queue. This is the one place that each job passes, with its number, before
 it runs, and so where the worker learns what it runs, without a frame in a job's traceback or a wrapper to be pickled.

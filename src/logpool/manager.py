@@ -98,9 +98,9 @@ class LogManager(managers.BaseManager):
             ending.callback(directory.remove, self.directory)  # It is the manager's to remove, but that may be killed.
             listening = _listen(self.directory)
             ending.callback(listening.close)
-            self._lifeline = Lifeline()
-            ending.callback(self._lifeline.close)
-            self.lifeline = self._lifeline.other_end
+            self._own_end = Lifeline()
+            ending.callback(self._own_end.close)
+            self.lifeline = self._own_end.other_end
             reader, its_end = socket.socketpair()
             ending.callback(its_end.close)
             # There before a process is forked, which drops what is the parent's alone, as any child does.
@@ -126,7 +126,7 @@ class LogManager(managers.BaseManager):
         with self._undisturbed():
             server = self._make_process(initializer, initargs)
             self._handover.start(server)
-            self._ending.callback(_end, server, self._lifeline, self.queue)
+            self._ending.callback(_end, server, self._own_end, self.queue)
             # BaseManager's own record of what its `start` has done. That one waits until the process is up, which is
             # what this one is here to avoid.
             self._address = self.queue.address
@@ -155,7 +155,7 @@ class Handover(forks.ForkAware):
     """What the manager process is to have, as long as this process has it.
 
     Attributes:
-        sockets: That.
+        sockets: The manager process's.
     """
 
     def __init__(self, sockets: Sockets) -> None:
@@ -194,7 +194,7 @@ class Lifeline(forks.ForkAware):
     """The parent's end of a pair of sockets by which other processes know that their parent lives.
 
     Attributes:
-        other_end: Theirs.
+        other_end: What workers and the manager process have.
     """
 
     def __init__(self) -> None:

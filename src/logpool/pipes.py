@@ -1,10 +1,10 @@
 """Pipes, which take the place of sockets for streams of frames where the system has what that takes: Linux.
 
 A write of one frame takes half of the CPU time that it takes on a socket, and so does reading it: the kernel appends it
-to a page, where a socket gets memory for each write. Else they serve as well: what was written is there for the reader
-when the write returns, also when the writer is killed, and the end of file comes behind it.
+to a page, where a socket gets memory for each write. In all other respects they serve as well: what was written is
+there for the reader when the write returns, also when the writer is killed, and the end of file comes behind it.
 
-What a pipe hasn't is a `shutdown`, by which a reader refuses what comes later but gets what has come. Here it is.
+A pipe has no `shutdown`, by which a reader refuses what comes later but gets what has come. Here it is.
 
 Knows nothing of frames.
 """

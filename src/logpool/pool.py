@@ -20,7 +20,7 @@ from logpool.hints import Any
 class Wakeup(process._ThreadWakeup):
     """What wakes the pool's thread up, also while that is just closing it, but never in a forked child.
 
-    An interpreter that exits wakes all pools up, without the lock that else protects this. If a pool is ending by
+    An interpreter that exits wakes all pools up, without the lock that otherwise protects this. If a pool is ending by
     itself at that moment, the interpreter prints a traceback: "Bad file descriptor". So there is a lock here, where
     Python has none of its own yet: those of 3.12.8, 3.13.1, 3.14 and newer have.
 

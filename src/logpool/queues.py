@@ -55,7 +55,7 @@ class LogQueue(forks.ForkAware):
 
     Attributes:
         address: Where the manager process listens.
-        before_get: Called once, before the first `get` of somebody who comes in place of the one who set it.
+        before_get: Called once, before the first `get` by anyone but the listener that set it.
     """
 
     before_get: Callable[[], object] | None
@@ -66,8 +66,8 @@ class LogQueue(forks.ForkAware):
         Args:
             address: Where the manager process listens.
             key: By which processes know each other; None: the `authkey` that this process has when it connects.
-            reader: The queue's from now on: a connection by which the manager has this process as one that gets. So
-                its puts take their place behind all that was put before, as else from its first get on.
+            reader: A socket by which the manager knows this process as one that gets; the queue's from now on. With
+                it, each put takes its place behind all that was put before; without it, from the first get on.
         """
         self.address = address
         self._key = key
@@ -151,6 +151,9 @@ class LogQueue(forks.ForkAware):
 
         Args:
             item: As for `put`.
+
+        Raises:
+            Exception: As `put` raises it.
         """
         self._put(*encode(item))
 

@@ -49,7 +49,7 @@ def ignore(names: tuple[str, ...]) -> None:
     """Ignores signals, also those that have come while this process was started with them held.
 
     Args:
-        names: Those that this system doesn't have mean nothing.
+        names: Of the signals. Those that this system doesn't have are skipped.
     """
     numbers = {getattr(signal, name) for name in names if hasattr(signal, name)}
     for number in numbers:

@@ -109,7 +109,9 @@ class Installation:
         queue: The log queue.
     """
 
-    def __init__(self, queue: LogQueue, level: int | None, *, pid: int | None = None, snapshot: Snapshot | None = None):
+    def __init__(
+        self, queue: LogQueue, level: int | None, *, pid: int | None = None, snapshot: Snapshot | None = None
+    ) -> None:
         """Prepares the installation, in the parent.
 
         Args:
