@@ -88,7 +88,7 @@ def test_random_kills_lose_nothing_over_a_network_socket(
 # Programs of their own, for what concerns a whole family of processes.
 
 HEAD = """
-import json, logging, multiprocessing, os, signal, subprocess, sys, threading, time
+import json, logging, multiprocessing, os, signal, socket, subprocess, sys, threading, time
 from concurrent.futures import ProcessPoolExecutor
 from logpool import LoggingProcessPoolExecutor
 
@@ -241,6 +241,51 @@ def test_when_the_manager_is_killed_jobs_go_on_and_records_go_to_stderr(
     ]
     expected = [f"WARNING:app:after {number}" for number in range(100)] * 2 + ["WARNING:app:later"]
     assert Counter(program.error.splitlines()) == Counter(expected)
+    assert program.leftovers == []
+
+
+BROKEN_PIPES = """
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # In spawned workers, too.
+
+def work(message):
+    logger.warning(message)
+    return message
+
+if __name__ == "__main__":
+    logging.basicConfig(filename="log", format="%(levelname)s %(name)s %(message)s", level="INFO")
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1])) as executor:
+        address = executor.log_queue.address
+        say(result=executor.submit(work, "before").result())
+        for _ in range(20):
+            with socket.socket(socket.AF_UNIX) as stranger:
+                stranger.connect(address)
+        assert executor.flush_logs()
+        (pid,) = manager()
+        say(manager=pid)
+        wait_at(sys.argv[2])
+        say(result=executor.submit(work, "after").result())
+        say(flushed=executor.flush_logs())
+"""
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+def test_a_program_that_broken_pipes_would_end_survives_the_manager(
+    start_program: Callable[..., Program], gate: Gate, start_method: str
+) -> None:
+    program = start_program(BROKEN_PIPES, start_method, gate.path)
+    assert program.hear() == {"result": "before"}
+    pid = program.hear()["manager"]
+    os.kill(pid, signal.SIGKILL)
+    wait_until_gone(pid)
+    gate.let_through(1)
+    assert program.hear() == {"result": "after"}
+    assert program.hear() == {"flushed": False}
+    assert program.end() == 0
+    assert (program.directory / "log").read_text().splitlines() == [
+        "WARNING app before",
+        "ERROR logpool The log manager process is gone. Workers write their records to stderr from now on.",
+    ]
+    assert program.error == "WARNING:app:after\n"
     assert program.leftovers == []
 
 

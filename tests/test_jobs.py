@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import subprocess
 import threading
 from collections.abc import Callable
@@ -44,6 +45,18 @@ def test_a_record_of_the_initializer_has_no_job(context: BaseContext, records: R
     with LoggingProcessPoolExecutor(1, context, jobs.initialize, (1,)) as executor:
         executor.submit(jobs.log, "job").result()
     assert jobs_of(records) == [("initializer got 1", None, None), ("job", 1, "jobs.log")]
+
+
+def use_a_pool(start_method: str) -> None:
+    inner = multiprocessing.get_context(start_method)
+    with LoggingProcessPoolExecutor(1, inner, jobs.initialize, (1,)) as executor:
+        executor.submit(jobs.square, 2).result()
+
+
+def test_a_record_of_the_initializer_of_a_pool_in_a_job_has_no_job(context: BaseContext, records: Records) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(use_a_pool, context.get_start_method()).result()
+    assert [(message, number) for message, number, _ in jobs_of(records)] == [("initializer got 1", None)]
 
 
 def test_a_rare_records_job_is_carried_too(context: BaseContext, records: Records) -> None:

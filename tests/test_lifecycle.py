@@ -552,6 +552,95 @@ if __name__ == "__main__":
     assert sorted((tmp_path / "log").read_text().splitlines()) == ["0 of 0", "1 of 0", "2 of 0"]
 
 
+MADE_BEFORE_A_FORK = """
+import logging, multiprocessing, os, sys
+from logpool import LoggingProcessPoolExecutor
+
+def work(number):
+    logging.getLogger("app").info("%d", number)
+    return number
+
+if __name__ == "__main__":
+    logging.basicConfig(filename="log", format="%(message)s", level="INFO")
+    executor = LoggingProcessPoolExecutor(2, multiprocessing.get_context(sys.argv[1]))
+    if sys.argv[2] == "used":
+        executor.log_queue
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        if sys.argv[3] == "gone":
+            os.close(writing)
+            os.read(reading, 1)
+        with executor:
+            for number in range(3):
+                executor.submit(work, number).result()
+            assert executor.flush_logs()
+        with open("log") as log:
+            print(log.read().split(), multiprocessing.active_children(), flush=True)
+        sys.exit()
+    if sys.argv[3] == "there":
+        os.wait()
+    else:
+        os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("start_method", "queue"),
+    # A forkserver that was started before a fork can't be used in the child, with the stock class neither.
+    [("fork", "not used"), ("forkserver", "not used"), ("spawn", "not used"), ("fork", "used"), ("spawn", "used")],
+)
+@pytest.mark.parametrize("parent", ["there", "gone"])
+def test_an_executor_that_was_made_before_a_fork_can_be_used_in_the_child(
+    run_program: Run, start_method: str, queue: str, parent: str
+) -> None:
+    ended = run_program(MADE_BEFORE_A_FORK, start_method, queue, parent)
+    assert ended.stdout == "['0', '1', '2'] []\n", ended.stderr
+
+
+FORK_BEFORE_A_FORK = """
+import os, signal, threading
+from logpool import forks
+
+class Owner(forks.ForkAware):
+    underway = 0
+    interrupted = False
+
+    def before_fork(self):
+        self.underway += 1
+        if not self.interrupted:
+            self.interrupted = True
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    def after_fork_in_parent(self):
+        self.underway -= 1
+
+    def after_fork_in_child(self):
+        self.underway -= 1
+
+def can_fork():
+    with forks.by_this_thread_alone():
+        can.set()
+
+owner = Owner()
+forks.register(owner)
+signal.signal(signal.SIGUSR1, lambda *_: os.fork())
+os.fork()
+can = threading.Event()
+threading.Thread(target=can_fork, daemon=True).start()
+os.write(1, f"{owner.underway} {can.wait(20)}\\n".encode())
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        break
+"""
+
+
+def test_a_signal_handler_that_forks_while_its_thread_is_about_to_leaves_all_in_order(run_program: Run) -> None:
+    ended = run_program(FORK_BEFORE_A_FORK)
+    assert (ended.stdout, ended.stderr) == ("0 True\n" * 4, "")
+
+
 def test_a_fork_while_another_thread_wakes_a_pool_up_leaves_a_child_that_can_end(run_program: Run) -> None:
     source = """
 import threading

@@ -114,6 +114,14 @@ def test_the_pools_thread_is_woken_by_an_object_with_two_methods() -> None:
     assert {"wakeup", "close", "clear"} <= set(vars(process._ThreadWakeup))
 
 
+def test_the_children_of_a_process_are_in_a_set_that_a_fork_copies() -> None:
+    child = multiprocessing.get_context("fork").Process(target=int)
+    child.start()
+    assert child in multiprocessing.process._children
+    child.join()
+    assert child not in multiprocessing.process._children
+
+
 def test_a_process_is_launched_by_methods_that_can_be_replaced() -> None:
     # As the standard library's own class for spawn does it.
     assert "self._popen = self._Popen(self)" in inspect.getsource(multiprocessing.process.BaseProcess.start)

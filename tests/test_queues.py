@@ -25,7 +25,7 @@ import pytest
 
 from conftest import START_METHODS, Run, wait_until_gone
 from logpool import items
-from logpool.directory import remove
+from logpool.directory import make, remove
 from logpool.manager import LogManager
 from logpool.queues import LogQueue
 from logpool.record import flatten
@@ -339,6 +339,17 @@ if __name__ == "__main__":
     )
     assert ended.stdout == "True {24}\n"
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_the_directory_has_an_absolute_path_also_where_the_temporary_one_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", ".")
+    made = make()
+    assert made is not None
+    assert os.path.isabs(made)
+    remove(made)
 
 
 def test_a_file_that_comes_while_the_directory_is_removed_is_removed_as_well(

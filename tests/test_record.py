@@ -917,3 +917,19 @@ def test_a_frame_whose_end_comes_before_its_start_is_not_underlined() -> None:
     # Code that isn't compiled from a text has the positions that whoever made it has given to it.
     made = make_traceback([("template", "render", "render", "app", None, 3, (5, 3, 9, 1))])
     assert [(frame.f_code.co_name, line) for frame, line in traceback.walk_tb(made)] == [("render", 3)]
+
+
+def test_name_and_level_of_a_record_arrive_plain_whatever_class_they_are_of() -> None:
+    class Name(str):
+        pass
+
+    class Level(int):
+        pass
+
+    record = logging.makeLogRecord({"name": Name("app"), "levelno": Level(35), "levelname": Name("LOUD")})
+    rebuilt = rebuild(flatten(record))
+    assert [(value, type(value)) for value in (rebuilt.name, rebuilt.levelno, rebuilt.levelname)] == [
+        ("app", str),
+        (35, int),
+        ("LOUD", str),
+    ]

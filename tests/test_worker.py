@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import importlib
 import io
 import logging
@@ -202,6 +203,71 @@ def test_handlers_of_a_module_that_only_a_job_imports_are_the_parents_alone(
     helpful.logger.propagate = True
     del sys.modules["helpful"]
     assert (tmp_path / "helpful.log").read_text() == "helpful\n"
+
+
+OF_ITS_OWN_CLASS = """
+import logging
+
+class Tracing(logging.Logger):
+    def trace(self, message):
+        self.log(5, message)
+
+logging.setLoggerClass(Tracing)
+logger = logging.getLogger("tracing.of.its.own")
+logging.setLoggerClass(logging.Logger)
+logger.setLevel("WARNING")
+
+def work():
+    logger.trace("traced")
+    logger.getChild("child").log(5, "by the child")
+"""
+
+
+def test_a_module_that_only_a_job_imports_has_its_logger_class_and_the_parents_level(
+    context: BaseContext, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "tracing.py").write_text(OF_ITS_OWN_CLASS)
+    records.setLevel(logging.NOTSET)
+    try:
+        tracing = importlib.import_module("tracing")
+        tracing.logger.setLevel(TRACE)
+        with LoggingProcessPoolExecutor(1, context) as executor:
+            executor.submit(tracing.work).result()
+            executor.submit(logging.getLogger("tracing.of.its.own.other").log, TRACE, "by another").result()
+    finally:
+        tracing.logger.setLevel(logging.NOTSET)
+        del sys.modules["tracing"]
+    assert records.messages == ["traced", "by the child", "by another"]
+
+
+def enabled(name: str, *levels: int) -> list[bool]:
+    return [logging.getLogger(name).isEnabledFor(level) for level in levels]
+
+
+def level_name(level: int) -> str:
+    return "".join(logging.getLevelName(level))
+
+
+def test_levels_and_names_of_classes_that_cannot_be_pickled_are_taken_over(
+    context: BaseContext, records: Records
+) -> None:
+    class Level(enum.IntEnum):
+        LOUD = 45
+
+    class Name(enum.StrEnum):
+        SHOP = "enum.shop"
+        LEVEL = "A LEVEL"
+
+    logger = logging.getLogger(Name.SHOP)
+    logger.setLevel(Level.LOUD)
+    logging.addLevelName(Level.LOUD, Name.LEVEL)
+    try:
+        with LoggingProcessPoolExecutor(1, context, log_level=Level.LOUD) as executor:
+            assert executor.submit(enabled, "enum.shop", 44, 45).result() == [False, True]
+            assert executor.submit(level_name, 45).result() == "A LEVEL"
+    finally:
+        logger.setLevel(logging.NOTSET)
 
 
 def add_a_handler_later(begin: str, done: str) -> None:

@@ -19,7 +19,7 @@ def make() -> str | None:
     import tempfile  # Here, because workers don't need it.
 
     with contextlib.suppress(OSError):
-        return tempfile.mkdtemp(prefix="logpool-")  # Its mode is 0700.
+        return os.path.abspath(tempfile.mkdtemp(prefix="logpool-"))  # Its mode is 0700.
     return None
 
 

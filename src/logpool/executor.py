@@ -136,7 +136,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         return self._started_relay().listener
 
     def _started_relay(self) -> RelayParts:
-        if not self._relay.is_launched:  # Else without the lock: who has it may wait for the handler that calls this.
+        # Else without the lock: who has it may wait for the handler that calls this.
+        if not self._relay.is_launched or self._relay.is_another_processes:
             with self._relay_lock:
                 self._prepare_relay()
                 if not self._relay.is_launched:
@@ -145,6 +146,10 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
 
     def _prepare_relay(self) -> None:
         """Makes what workers need, if it isn't there. The caller has _relay_lock."""
+        if self._relay.is_another_processes:
+            # The executor was made by the process that this one was forked from, and used here first: as daemons do.
+            self._relay = self._relay.anew()
+            self._death_watch = DeathWatch(self._relay.flush)
         if self._relay.is_launched:
             return
         if self._has_ended:

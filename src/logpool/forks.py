@@ -33,8 +33,9 @@ _registered: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 _lock = threading.RLock()
 """Held while a process forks, while an object registers, and where one thread alone may fork."""
 
-_asked: list[ForkAware] = []
-"""Those whose `before_fork` was called. They could be collected meanwhile."""
+_asked: list[list[ForkAware]] = []
+"""Those whose `before_fork` was called, which could be collected meanwhile; for each fork that is under way: a signal
+handler may fork while its thread is about to."""
 
 
 @contextlib.contextmanager
@@ -56,24 +57,24 @@ def register(owner: ForkAware) -> None:
 
 def _before_fork() -> None:
     _lock.acquire()
-    _asked[:] = _registered
-    for owner in _asked:
+    _asked.append(list(_registered))
+    for owner in _asked[-1]:
         owner.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for owner in _asked:
+    for owner in _asked.pop():
         owner.after_fork_in_parent()
-    _asked.clear()
     _lock.release()
 
 
 def _after_fork_in_child() -> None:
     global _lock
-    for owner in _asked:
+    for owner in _asked.pop():
         owner.after_fork_in_child()
-    _asked.clear()
     _lock = threading.RLock()  # The old one is held more than once if this thread alone might fork.
+    for _ in _asked:  # What was interrupted by this fork goes on here, too.
+        _lock.acquire()
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork.

@@ -40,18 +40,18 @@ _job_of_thread = threading.local()
 _lifeline: socket.socket | None = None
 _path: str | None = None
 _crash_file: CrashFile | None = None
-_watch_handlers: Callable[[], HandlerWatch] | None = None
+_make_load: Callable[[], Load] | None = None
 
 
-class HandlerWatch(Protocol):
+class Load(Protocol):
     """Made before a job is loaded."""
 
-    def take_away(self) -> None:
+    def undo(self) -> None:
         """Called when it has been loaded."""
 
 
 def start(
-    lifeline: socket.socket, path: str | None, crash_file: CrashFile | None, watch_handlers: Callable[[], HandlerWatch]
+    lifeline: socket.socket, path: str | None, crash_file: CrashFile | None, make_load: Callable[[], Load]
 ) -> None:
     """Prepares a worker.
 
@@ -59,10 +59,11 @@ def start(
         lifeline: Ends when the parent is gone.
         path: Of the manager's directory; None: there is none.
         crash_file: Where to write down what the worker runs.
-        watch_handlers: Called before each job is loaded.
+        make_load: Called before each job is loaded.
     """
-    global _main_thread, _lifeline, _path, _crash_file, _watch_handlers
-    _watch_handlers = watch_handlers
+    global _job, _main_thread, _lifeline, _path, _crash_file, _make_load
+    _job = NO_JOB  # A pool in a job of another pool forks its workers with that job.
+    _make_load = make_load
     _main_thread = threading.get_ident()
     _lifeline = lifeline
     _path = path
@@ -108,7 +109,7 @@ class CallQueue(process._SafeQueue):
 
     _poller: select.poll | None = None
     _reader: connection.Connection
-    _watch: HandlerWatch | None = None
+    _load: Load | None = None
 
     @classmethod
     def adopt(cls, call_queue: Any) -> None:
@@ -140,7 +141,7 @@ class CallQueue(process._SafeQueue):
             self._poller.register(_lifeline.fileno(), select.POLLIN)
             self._recv_bytes = self._receive
         if self._poller is None:
-            self._watch_handlers()
+            self._begin_load()
         try:
             item: Any = super().get(block, timeout)
         except (OSError, EOFError, queue.Empty):  # The parent is gone; or nothing came.
@@ -149,8 +150,8 @@ class CallQueue(process._SafeQueue):
             # The worker ends by this, and the pool breaks, without a word but on this worker's stderr.
             logger.exception("A worker can't load a job that it was given.")
             raise
-        if self._watch is not None:
-            self._watch.take_away()
+        if self._load is not None:
+            self._load.undo()
         if item is not None:
             number = item.work_id + 1
             try:
@@ -172,11 +173,11 @@ class CallQueue(process._SafeQueue):
             raise SystemExit(0)
         data: bytes = self._reader.recv_bytes()
         # Not before: while this worker waited, threads of earlier jobs may have added handlers, which stay.
-        self._watch_handlers()
+        self._begin_load()
         return data
 
-    def _watch_handlers(self) -> None:
-        self._watch = None if _watch_handlers is None else _watch_handlers()
+    def _begin_load(self) -> None:
+        self._load = None if _make_load is None else _make_load()
 
 
 class ResultQueue(queues.SimpleQueue):  # type: ignore[type-arg]

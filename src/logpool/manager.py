@@ -126,6 +126,7 @@ class LogManager(managers.BaseManager):
         with self._undisturbed():
             server = self._make_process(initializer, initargs)
             self._handover.start(server)
+            self._own_end.watched_by = server
             self._ending.callback(_end, server, self._own_end, self.queue)
             # BaseManager's own record of what its `start` has done. That one waits until the process is up, which is
             # what this one is here to avoid.
@@ -195,7 +196,10 @@ class Lifeline(forks.ForkAware):
 
     Attributes:
         other_end: What workers and the manager process have.
+        watched_by: The manager process, when there is one.
     """
+
+    watched_by: process.BaseProcess | None = None
 
     def __init__(self) -> None:
         self._end, self.other_end = socket.socketpair()
@@ -207,8 +211,13 @@ class Lifeline(forks.ForkAware):
         self.other_end.close()
 
     def after_fork_in_child(self) -> None:
-        """A child that outlives the parent must not make the others believe that the parent lives."""
+        """A child that outlives the parent must not make the others believe that the parent lives.
+
+        Nor is the manager process a child of its own. `multiprocessing` forgets its children in those that it forks
+        itself; in any other, when it exits, it prints that it can't join them. There is no public way to say so.
+        """
         self._end.close()
+        process._children.discard(self.watched_by)  # type: ignore[attr-defined]
 
 
 def _listen(path: str | None) -> socket.socket:

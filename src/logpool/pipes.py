@@ -56,11 +56,12 @@ class End:
 class WritingEnd(End):
     """What a process has that puts."""
 
-    def sendall(self, data: bytes) -> None:
+    def sendall(self, data: bytes, flags: int = 0) -> None:
         """Writes all of it.
 
         Args:
             data: What to write.
+            flags: As for a socket; mean nothing to a pipe.
 
         Raises:
             OSError: Nobody reads any more, or the descriptor isn't this pipe's any more.

@@ -30,6 +30,7 @@ class Wakeup(process._ThreadWakeup):
 
     guard: contextlib.AbstractContextManager[object]
     owner: int
+    """The process that has the pool's thread. An executor may be made, and then used in a forked child alone."""
 
     @classmethod
     def adopt(cls, wakeup: Any) -> None:
@@ -75,6 +76,7 @@ class PoolThread(process._ExecutorManagerThread):
             watch: Told when a worker has died.
             at_end: Called in the thread when the pool has ended.
         """
+        thread.thread_wakeup.owner = os.getpid()
         thread.watch = watch
         thread.at_end = at_end
         thread.__class__ = cls

@@ -31,8 +31,14 @@ ATTACHED = b"attached"
 PIPED = b"piped"
 """What it says if frames are to come by the pipe whose end follows (pipes.py), in place of this connection."""
 
+PUT_BY_SOCKET = "put-sock"
+"""A role besides "put" and "get": of a process that puts, but mustn't be given a pipe."""
+
 LONGEST_ROLE = 8
 """Bytes."""
+
+NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
+"""With which a socket whose other end is closed raises an error also where the program has SIGPIPE's default."""
 
 # What a process that gets may say to the manager. Each ASK is answered by exactly one block.
 ASK = b"g"  # A block, please, as soon as there is one.

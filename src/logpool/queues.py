@@ -35,7 +35,20 @@ from logpool import forks, pipes, signals
 from logpool.frames import LARGE, Frame, split
 from logpool.hints import Any
 from logpool.items import decode, encode, header_of
-from logpool.protocol import ASK, ATTACHED, BLOCK_HEADER, LAST, NOW, PIPED, PUT, UNIX, Address, tuned
+from logpool.protocol import (
+    ASK,
+    ATTACHED,
+    BLOCK_HEADER,
+    LAST,
+    NO_SIGNAL,
+    NOW,
+    PIPED,
+    PUT,
+    PUT_BY_SOCKET,
+    UNIX,
+    Address,
+    tuned,
+)
 
 Stream = socket.socket | pipes.WritingEnd
 """What a process puts into."""
@@ -187,10 +200,10 @@ class LogQueue(forks.ForkAware):
                 if self._writer is None:
                     self._writer = self._connect_to_put()
                 if len(body) < LARGE:
-                    self._writer.sendall(header + body)
+                    self._writer.sendall(header + body, NO_SIGNAL)
                 else:
-                    self._writer.sendall(header)
-                    self._writer.sendall(body)
+                    self._writer.sendall(header, NO_SIGNAL)
+                    self._writer.sendall(body, NO_SIGNAL)
                 if self._acknowledged:
                     _await_acknowledgement(self._writer)
             except BaseException:
@@ -230,7 +243,7 @@ class LogQueue(forks.ForkAware):
 
     def _put_on(self, aside: Stream, frame: bytes) -> None:
         try:
-            aside.sendall(frame)
+            aside.sendall(frame, NO_SIGNAL)
             if self._acknowledged:
                 _await_acknowledgement(aside)
         except BaseException:
@@ -364,7 +377,7 @@ class LogQueue(forks.ForkAware):
                     self._reader = reader
                 if message == ASK:
                     self._asked = reader
-                reader.sendall(message)
+                reader.sendall(message, NO_SIGNAL)
             except BaseException:
                 # Part of it may be out. The manager drops what is unfinished when a connection ends.
                 self._let_go_of_reader()
@@ -391,7 +404,8 @@ class LogQueue(forks.ForkAware):
     # Connecting.
 
     def _connect_to_put(self) -> Stream:
-        connected, answer = self._connect("put")
+        # A write into a pipe that nobody reads any more would end a program that has SIGPIPE's default.
+        connected, answer = self._connect(PUT_BY_SOCKET if signals.ends_by_broken_pipes() else "put")
         if answer == ATTACHED:
             return connected
         with connected, signals.held():  # What is received and not yet an object's would never be closed.

@@ -129,6 +129,13 @@ def _flatten_any(
     flat: dict[str, Any] = {}
     if type(record) is not LogRecord:
         _flatten_class(record, state, flat)
+    # What a record finds its way by. An enum, say, might not be known in the parent.
+    for name in ("name", "levelname", "levelno"):
+        value = state.get(name)
+        if type(value) not in PLAIN:
+            state[name] = (
+                exact(value) if isinstance(value, str) else int.__int__(value) if isinstance(value, int) else value
+            )
     _flatten_message(record, state, flat, packer, report, trusting=trusting)
     _flatten_exception(state, flat, packer, trusting=trusting)
     flat["state"] = _pack_values(state, packer)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable
 from multiprocessing import util
 from multiprocessing.context import BaseContext
@@ -146,7 +147,10 @@ class RelayParts:
         """Checks the arguments, which are `LogRelay`'s. Nothing is started."""
         self._handlers = None if handlers is None else _check_handlers(handlers)
         self._level = None if level is None else _check_level(level)
-        self.manager = LogManager(_check_backlog(backlog), ctx=mp_context)
+        self._backlog = _check_backlog(backlog)
+        self._context = mp_context
+        self._process = os.getpid()
+        self.manager = LogManager(self._backlog, ctx=mp_context)
         self._installation: Installation | None = None
         self.is_launched = False
         self._listener: RelayListener | None = None
@@ -172,6 +176,17 @@ class RelayParts:
         if self._installation is None:
             raise RuntimeError(NOT_STARTED)
         return self._installation
+
+    @property
+    def is_another_processes(self) -> bool:
+        """Whether this is a copy, which this process was forked with."""
+        return os.getpid() != self._process
+
+    def anew(self) -> RelayParts:
+        """Returns the same for this process, not started, and drops what is left of this copy."""
+        if self.is_prepared:
+            self.manager.lifeline.close()
+        return RelayParts(self._context, self._handlers, self._level, self._backlog)
 
     @property
     def is_prepared(self) -> bool:
@@ -266,7 +281,7 @@ def _check_level(level: int | str) -> int:
             raise ValueError(f"Unknown level: {level!r}") from None
     if not isinstance(level, int):
         raise TypeError(f"Level not an integer or a valid string: {level!r}")
-    return level
+    return int(level)  # An enum's may be of a class that can't be pickled.
 
 
 def _check_backlog(backlog: int) -> int:

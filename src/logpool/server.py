@@ -25,7 +25,7 @@ from multiprocessing import AuthenticationError, connection, process
 from logpool import directory, pipes, signals
 from logpool.exchange import Exchange
 from logpool.hints import Any
-from logpool.protocol import ATTACHED, LONGEST_ROLE, PIPED, UNIX, tuned
+from logpool.protocol import ATTACHED, LONGEST_ROLE, PIPED, PUT_BY_SOCKET, UNIX, tuned
 
 
 class Sockets:
@@ -60,9 +60,10 @@ def serve(
         initializer: Called first; None: nothing is.
         initargs: Its arguments.
     """
-    # It lives as long as its parent, which may have reasons to survive what a terminal or a supervisor sends to all.
+    # It lives as long as its parent, which may have reasons to survive what a terminal or a supervisor sends to all. So
+    # it also survives those that die while it writes to them, where the parent has SIGPIPE's default.
     signal.set_wakeup_fd(-1)  # A forked copy of an asyncio program would write to that program's own.
-    signals.ignore(("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"))
+    signals.ignore(("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGPIPE"))
     try:
         if initializer is not None:
             initializer(*initargs)
@@ -101,7 +102,7 @@ class Server:
             role = established.recv_bytes(LONGEST_ROLE).decode()
             pipe = pipes.make() if role == "put" and copy.family == UNIX else None
             if pipe is None:
-                self._exchange.attach(tuned(copy), role)
+                self._exchange.attach(tuned(copy), "put" if role == PUT_BY_SOCKET else role)
                 welcome = True
                 established.send_bytes(ATTACHED)
             else:

@@ -1,4 +1,4 @@
-"""Signals that are held for a moment: what is done meanwhile isn't interrupted, and what is started isn't ended."""
+"""Signals: held for a moment, so that what is done meanwhile isn't interrupted; ignored; and what one does."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ def held() -> Iterator[None]:
         finally:
             # A handler that another thread's signal has called may have raised before that could be done.
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ends_by_broken_pipes() -> bool:
+    """Tells whether a write that nobody can read any more ends this program, as it ends those that aren't Python's."""
+    return hasattr(signal, "SIGPIPE") and signal.getsignal(signal.SIGPIPE) is signal.SIG_DFL
 
 
 def ignore(names: tuple[str, ...]) -> None:

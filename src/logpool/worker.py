@@ -7,6 +7,7 @@ any other it is pickled, and takes a snapshot of the parent's levels along.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import pickle
@@ -17,6 +18,7 @@ from collections.abc import Callable
 
 from logpool import jobs
 from logpool.crash import CrashFile
+from logpool.exceptions import exact
 from logpool.handler import RelayHandler, with_top
 from logpool.hints import Any
 from logpool.queues import LogQueue
@@ -50,12 +52,15 @@ class Snapshot:
     def __init__(self) -> None:
         """Takes the snapshot, in the parent."""
         self.main_module = name_of_main_module()
-        self.root_level = logging.getLogger().level
-        self.loggers = {name: (item.level, item.disabled) for name, item in named_loggers().items()}
-        self.disabled_level = logging.Logger.manager.disable
-        self.level_names = [(level, name) for name, level in logging.getLevelNamesMapping().items()]
+        # Of plain types: the parent's may be of classes, enums say, that can't be pickled or unpickled.
+        self.root_level = int(logging.getLogger().level)
+        self.loggers = {exact(name): (int(item.level), bool(item.disabled)) for name, item in named_loggers().items()}
+        if _to_come is not None:  # This is a worker itself.
+            self.loggers |= _to_come.states
+        self.disabled_level = int(logging.Logger.manager.disable)
+        level_names = [(int(level), exact(name)) for name, level in logging.getLevelNamesMapping().items()]
         # Of several names of one level the last that is added is the one that is printed.
-        self.level_names += [(level, logging.getLevelName(level)) for level, _ in self.level_names]
+        self.level_names = level_names + [(level, exact(logging.getLevelName(level))) for level, _ in level_names]
         # There is no public way to ask whether warnings are captured.
         self.captures_warnings = warnings.showwarning is logging._showwarning  # type: ignore[attr-defined]
         self.flags = {name: getattr(logging, name) for name in _FLAGS if hasattr(logging, name)}
@@ -70,12 +75,15 @@ class Snapshot:
             logging.addLevelName(level, name)
         here = named_loggers()
         main_module = name_of_main_module()
-        for name, (level, disabled) in self.loggers.items():
+        to_come = {}
+        for name, state in self.loggers.items():
             for local_name in {name, with_top(name, self.main_module, main_module)}:
-                if local_name in here or level != logging.NOTSET or disabled:
-                    named = logging.getLogger(local_name)
-                    named.setLevel(level)
-                    named.disabled = disabled
+                if local_name in here:
+                    _set(here[local_name], *state)
+                elif state != (logging.NOTSET, False):
+                    to_come[local_name] = state
+        if to_come:
+            LoggersToCome(to_come)
         logging.getLogger().setLevel(self.root_level)
         logging.disable(self.disabled_level)
         logging.captureWarnings(self.captures_warnings)
@@ -86,6 +94,52 @@ class Snapshot:
                 logging.setLogRecordFactory(pickle.loads(self.record_factory))
             except Exception:
                 logger.warning("The parent's log record factory can't be loaded in this worker.", exc_info=True)
+
+
+def _set(named: logging.Logger, level: int, disabled: bool) -> None:
+    named.setLevel(level)
+    named.disabled = disabled
+
+
+class LoggersToCome:
+    """Gives loggers that a worker hasn't got yet the parent's levels as soon as it has them.
+
+    They aren't made before: a module that is still to be imported may have a class of its own for its loggers.
+
+    Attributes:
+        states: Level, and whether disabled, by name.
+        made: The same, of those that have come since that was cleared.
+    """
+
+    def __init__(self, states: dict[str, tuple[int, bool]]) -> None:
+        """Takes the place of the function behind `logging.getLogger`.
+
+        Args:
+            states: Of those that aren't there yet.
+        """
+        global _to_come
+        self.states = states
+        self._get_logger = logging.Logger.manager.getLogger
+        self.made: dict[str, tuple[int, bool]] = {}
+        logging.Logger.manager.getLogger = self.get_logger  # type: ignore[method-assign]
+        _to_come = self
+
+    def get_logger(self, name: str) -> logging.Logger:
+        """Does what `logging.getLogger` does, and sets what is to be set.
+
+        Args:
+            name: The logger's.
+        """
+        if self.states and isinstance(name, str):
+            # Those above it, too, from which it inherits.
+            for made in itertools.accumulate(name.split("."), "{}.{}".format):
+                if (state := self.states.pop(made, None)) is not None:
+                    self.made[made] = state
+                    _set(self._get_logger(made), *state)
+        return self._get_logger(name)
+
+
+_to_come: LoggersToCome | None = None
 
 
 def _source_of(function: object) -> str | None:
@@ -188,25 +242,31 @@ def initialize(start: WorkerStart, initializer: Callable[..., object] | None, in
     if start.directory is not None:
         with contextlib.suppress(OSError):  # No room: then nothing is known of its death but the exit code.
             crash_file = CrashFile(start.directory)
-    jobs.start(start.lifeline, start.directory, crash_file, NewHandlers)
+    jobs.start(start.lifeline, start.directory, crash_file, Load)
     start.installation.install(jobs.current)
     if initializer is not None:
         initializer(*initargs)
 
 
-class NewHandlers:
-    """Takes away the handlers that a module adds when it is imported for a job.
+class Load:
+    """Undoes what a module does to logging when it is imported for a job.
 
     To load a job a worker may import modules that it hasn't had. In the parent these have added the same handlers, and
-    there the records are handled. What jobs and initializers themselves add stays.
+    there the records are handled; and they have set the levels of their loggers, which the parent may have changed
+    since. What jobs and initializers themselves do stays.
     """
 
     def __init__(self) -> None:
-        """Notes which handlers there are, before a job is loaded."""
+        """Notes what there is, before a job is loaded."""
         self._before = _all_handlers()
+        if _to_come is not None:
+            _to_come.made.clear()
 
-    def take_away(self) -> None:
-        """Removes those that have come since, after the job has been loaded."""
+    def undo(self) -> None:
+        """Removes handlers that have come since, and sets the levels of loggers that have, after the job was loaded."""
+        if _to_come is not None:
+            for name, state in list(_to_come.made.items()):  # Another thread may just make one.
+                _set(logging.getLogger(name), *state)
         new = _all_handlers().keys() - self._before.keys()
         if new:
             for item in (logging.getLogger(), *named_loggers().values()):
