@@ -575,7 +575,7 @@ if __name__ == "__main__":
                 executor.submit(work, number).result()
             assert executor.flush_logs()
         with open("log") as log:
-            print(log.read().split(), multiprocessing.active_children(), flush=True)
+            print(sorted(log.read().split()), multiprocessing.active_children(), flush=True)
         sys.exit()
     if sys.argv[3] == "there":
         os.wait()

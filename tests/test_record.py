@@ -919,7 +919,7 @@ def test_a_frame_whose_end_comes_before_its_start_is_not_underlined() -> None:
     assert [(frame.f_code.co_name, line) for frame, line in traceback.walk_tb(made)] == [("render", 3)]
 
 
-def test_name_and_level_of_a_record_arrive_plain_whatever_class_they_are_of() -> None:
+def test_name_and_level_of_a_record_arrive_plain_where_their_class_does_not() -> None:
     class Name(str):
         pass
 

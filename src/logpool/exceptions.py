@@ -20,8 +20,8 @@ from types import CodeType, TracebackType
 
 from logpool.hints import Any
 
-Packed = tuple[bytes | None, str]
-"""A pickle, and the text that stands for it where it can't be loaded. No pickle: it couldn't be made."""
+Packed = tuple[bytes | None, str | int]
+"""A pickle, and what stands for it where it can't be loaded: a text as a rule. No pickle: it couldn't be made."""
 
 Frames = list[tuple[str, str, str, str | None, str | None, int, tuple[int | None, ...]]]
 """Plain data of a traceback: of each frame the file, function, its qualified name, the module's name and file, the

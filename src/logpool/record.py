@@ -129,16 +129,14 @@ def _flatten_any(
     flat: dict[str, Any] = {}
     if type(record) is not LogRecord:
         _flatten_class(record, state, flat)
-    # What a record finds its way by. An enum, say, might not be known in the parent.
-    for name in ("name", "levelname", "levelno"):
-        value = state.get(name)
-        if type(value) not in PLAIN:
-            state[name] = (
-                exact(value) if isinstance(value, str) else int.__int__(value) if isinstance(value, int) else value
-            )
     _flatten_message(record, state, flat, packer, report, trusting=trusting)
     _flatten_exception(state, flat, packer, trusting=trusting)
-    flat["state"] = _pack_values(state, packer)
+    _, packed = flat["state"] = _pack_values(state, packer)
+    # What a record finds its way by: of a class, an enum say, that can't be pickled or unpickled, the value remains.
+    for name in packed.keys() & {"name", "levelname", "levelno"}:
+        value = state[name]
+        if isinstance(value, (str, int)):
+            packed[name] = packed[name][0], exact(value) if isinstance(value, str) else int.__int__(value)
     flat["exceptions"] = packer.exceptions()
     return flat
 
