@@ -379,6 +379,10 @@ def test_managers_that_are_started_at_once_hold_nothing_of_each_other(context: B
             thread.start()
         for thread in threads:
             thread.join()
+        for manager in managers:
+            # Answered by a process that is up, and so has dropped its copies of what is the others'.
+            with pytest.raises(queue.Empty):
+                manager.queue.get_nowait()
         for process in [child for child in multiprocessing.active_children() if child.name == "LogManager"]:
             process.kill()
             process.join()
