@@ -136,8 +136,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         return self._started_relay().listener
 
     def _started_relay(self) -> RelayParts:
-        # Else without the lock: who has it may wait for the handler that calls this.
-        if not self._relay.is_launched or self._relay.is_another_processes:
+        if not self._relay.is_launched:  # Else without the lock: who has it may wait for the handler that calls this.
             with self._relay_lock:
                 self._prepare_relay()
                 if not self._relay.is_launched:

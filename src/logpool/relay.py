@@ -134,7 +134,6 @@ class RelayParts:
 
     Attributes:
         manager: The manager process's handle.
-        is_launched: Whether there is a manager process, or was one.
     """
 
     def __init__(
@@ -151,9 +150,8 @@ class RelayParts:
         self._context = mp_context
         self._process = os.getpid()
         self.manager = LogManager(self._backlog, ctx=mp_context)
-        self._installation: Installation | None = None
-        self.is_launched = False
-        self._listener: RelayListener | None = None
+        self._prepared: tuple[RelayListener, Installation] | None = None
+        self._launched = False
 
     @property
     def listener(self) -> RelayListener:
@@ -162,9 +160,7 @@ class RelayParts:
         Raises:
             RuntimeError: Nothing is prepared.
         """
-        if self._listener is None:
-            raise RuntimeError(NOT_STARTED)
-        return self._listener
+        return self._what_is_prepared()[0]
 
     @property
     def installation(self) -> Installation:
@@ -173,9 +169,12 @@ class RelayParts:
         Raises:
             RuntimeError: Nothing is prepared.
         """
-        if self._installation is None:
+        return self._what_is_prepared()[1]
+
+    def _what_is_prepared(self) -> tuple[RelayListener, Installation]:
+        if self._prepared is None:
             raise RuntimeError(NOT_STARTED)
-        return self._installation
+        return self._prepared
 
     @property
     def is_another_processes(self) -> bool:
@@ -191,7 +190,12 @@ class RelayParts:
     @property
     def is_prepared(self) -> bool:
         """Whether children may be started, or might have been."""
-        return self._installation is not None
+        return self._prepared is not None
+
+    @property
+    def is_launched(self) -> bool:
+        """Whether this process has a manager process for it, or had one."""
+        return self._launched and not self.is_another_processes
 
     def prepare(self) -> None:
         """Makes all that children need. They may be started from now on; `launch` and `listen` are due.
@@ -200,18 +204,18 @@ class RelayParts:
             OSError: The system has no descriptor or port left. Nothing is left behind.
             RuntimeError: It was prepared before.
         """
-        if self._installation is not None:
+        if self._prepared is not None:
             raise RuntimeError("a relay can only be started once")
         try:
             self.manager.prepare()
             queue = self.manager.queue
-            self._listener = RelayListener(queue, self._handlers)
-            self._installation = Installation(queue, self._level)
+            listener = RelayListener(queue, self._handlers)
+            self._prepared = listener, Installation(queue, self._level)
             # Called by `close`, when this is collected, or when the interpreter exits: whichever comes first.
-            self._finalize = util.Finalize(self, _close, args=(self._listener, self.manager), exitpriority=1)
+            self._finalize = util.Finalize(self, _close, args=(listener, self.manager), exitpriority=1)
         except BaseException:
             self.manager.shutdown()
-            self._listener = self._installation = None
+            self._prepared = None
             raise
 
     def launch(self) -> None:
@@ -222,7 +226,7 @@ class RelayParts:
         """
         try:
             self.manager.launch()
-            self.is_launched = True
+            self._launched = True
         except BaseException:
             self.abandon()
             raise
@@ -230,8 +234,8 @@ class RelayParts:
     def abandon(self) -> None:
         """Goes back to where nothing was prepared. Children that were started meanwhile are told by the lifeline."""
         self.close()
-        self._listener = self._installation = None
-        self.is_launched = False
+        self._prepared = None
+        self._launched = False
 
     def listen(self) -> None:
         """Starts the listener's thread.
@@ -254,7 +258,7 @@ class RelayParts:
 
         What a child logs later goes to its stderr. A second call does nothing.
         """
-        if self._installation is not None:
+        if self._prepared is not None:
             self._finalize()
 
 
