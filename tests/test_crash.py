@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import multiprocessing
 import os
@@ -182,6 +183,10 @@ def test_a_death_while_others_submit_is_reported(records: Records) -> None:
     assert len(reports(records)) == 1
 
 
+@pytest.mark.skipif(
+    "with self.shutdown_lock" in inspect.getsource(process._ExecutorManagerThread.wait_result_broken_or_wakeup),
+    reason="the thread of this Python (3.11.2, say) waits for the submit that goes on: it can't break before",
+)
 def test_a_death_before_the_first_submit_goes_on_is_reported(
     context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
