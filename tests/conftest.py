@@ -29,12 +29,15 @@ class Records(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.records: list[logging.LogRecord] = []
+        self.on_message: dict[str, Callable[[], object]] = {}  # Called while the record is handled.
         self.arrival = threading.Condition()
 
     def emit(self, record: logging.LogRecord) -> None:
         with self.arrival:
             self.records.append(record)
             self.arrival.notify_all()
+        if (act := self.on_message.get(record.getMessage())) is not None:
+            act()
 
     def wait_for(self, message: str) -> None:
         with self.arrival:

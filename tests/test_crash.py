@@ -133,7 +133,7 @@ def test_each_worker_has_a_file_and_none_is_left(context: BaseContext) -> None:
         address = executor.log_queue.address
         assert isinstance(address, str)
         directory = Path(address).parent
-        assert {path.name for path in directory.iterdir()} == {"queue", str(pid)}
+        assert {path.name for path in directory.iterdir()} == {"key", "queue", str(pid)}
     assert not directory.exists()
 
 

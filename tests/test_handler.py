@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from logpool import LoggingProcessPoolExecutor
-from logpool.frames import MAX_BODY
+from logpool._transport.queue import LogQueue
+from logpool._transport.wire import MAX_BODY
 from logpool.handler import KEPT, RelayHandler
-from logpool.queues import LogQueue
 
 logger = logging.getLogger("test_handler")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import logging.handlers
 import multiprocessing
 import os
 import pickle
@@ -25,8 +26,9 @@ import pytest
 import jobs
 from conftest import START_METHODS, Records, Run, descriptors
 from logpool import LoggingProcessPoolExecutor
-from logpool.listener import RelayListener
-from logpool.manager import Handover, LogManager
+from logpool._parent.listener import RelayListener
+from logpool._parent.manager import Handover, LogManager
+from logpool._transport.queue import LogQueue
 
 PROGRAM = """
 import logging, multiprocessing, os, sys, threading, time
@@ -260,7 +262,7 @@ def test_a_parent_that_is_killed_before_it_has_started_a_manager_leaves_no_direc
         """
 import multiprocessing, os, signal, sys
 from logpool import LoggingProcessPoolExecutor
-from logpool.manager import LogManager
+from logpool._parent.manager import LogManager
 
 def be_killed(manager):
     print(manager.directory if os.path.exists(manager.directory) else "none", end="")
@@ -501,7 +503,10 @@ if __name__ == "__main__":
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "at work\n", "")
 
 
-def test_a_spawned_manager_process_does_not_import_the_main_module(run_program: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_the_manager_process_does_not_import_the_main_module(
+    run_program: Run, tmp_path: Path, start_method: str
+) -> None:
     ended = run_program(
         """
 import logging, multiprocessing, sys
@@ -515,12 +520,95 @@ def work():
 
 if __name__ == "__main__":
     logging.basicConfig(format="%(message)s", stream=sys.stdout)
-    with LoggingProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1])) as executor:
         executor.submit(work).result()
 """,
+        start_method,
     )
     assert (ended.stdout, ended.stderr) == ("at work\n", "")
+    # Once by the program; and by its worker, or by the forkserver, where that imports it beforehand.
     assert (tmp_path / "imports").read_text().split() == ["__main__", "__mp_main__"]
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+def test_a_worker_that_drops_its_handlers_after_it_has_logged_ends_without_a_word(
+    run_program: Run, start_method: str
+) -> None:
+    ended = run_program(
+        """
+import logging, logging.config, multiprocessing, sys
+from logpool import LoggingProcessPoolExecutor
+
+def work():
+    logging.getLogger("app").warning("at work")
+    logging.config.dictConfig({"version": 1, "root": {"handlers": []}})
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1])) as executor:
+        executor.submit(work).result()
+""",
+        start_method,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "at work\n", "")
+
+
+def log_through(queue: LogQueue) -> None:
+    logger = logging.getLogger("app")
+    logger.handlers[:] = [logging.handlers.QueueHandler(queue)]
+    logger.propagate = False
+    logger.setLevel("INFO")
+    logger.info("handed a queue")
+
+
+@pytest.mark.parametrize("end", ["flush_logs", "shutdown"])
+def test_what_another_process_puts_before_the_first_job_is_handled(
+    context: BaseContext, records: Records, end: str
+) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        other = context.Process(target=log_through, args=(executor.log_queue,))
+        other.start()
+        other.join()
+        if end == "flush_logs":
+            assert executor.flush_logs()
+            assert records.messages == ["handed a queue"]
+    assert records.messages == ["handed a queue"]
+
+
+def test_what_comes_after_the_listener_was_stopped_is_handled_at_the_end(
+    context: BaseContext, records: Records
+) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(int).result()
+        executor.log_listener.stop()
+        executor.submit(jobs.log_numbers, 100).result()
+        assert not executor.flush_logs(1)
+    assert records.messages == [str(number) for number in range(100)]
+
+
+def test_a_shutdown_that_was_interrupted_can_be_repeated_until_it_is_done(
+    context: BaseContext, records: Records
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    go_on = threading.Event()
+    records.on_message["0"] = go_on.wait
+    before = signal.signal(signal.SIGALRM, interrupt)
+    executor = LoggingProcessPoolExecutor(1, context)
+    try:
+        executor.submit(jobs.log_numbers, 10)
+        records.wait_for("0")
+        for _ in range(2):
+            signal.setitimer(signal.ITIMER_REAL, 0.1)  # It waits for the handler, which waits for what follows.
+            with pytest.raises(KeyboardInterrupt):
+                executor.shutdown()
+        go_on.set()
+        executor.shutdown()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert records.messages == [str(number) for number in range(10)]
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize("start_method", START_METHODS)
@@ -599,13 +687,13 @@ def test_an_executor_that_was_made_before_a_fork_can_be_used_in_the_child(
 
 FORK_BEFORE_A_FORK = """
 import os, signal, threading
-from logpool import forks
+from logpool._process import forks
 
 class Owner(forks.ForkAware):
     underway = 0
     interrupted = False
 
-    def before_fork(self):
+    def before_fork(self, deadline):
         self.underway += 1
         if not self.interrupted:
             self.interrupted = True
@@ -618,7 +706,7 @@ class Owner(forks.ForkAware):
         self.underway -= 1
 
 def can_fork():
-    with forks.by_this_thread_alone():
+    with forks.no_concurrent_fork():
         can.set()
 
 owner = Owner()

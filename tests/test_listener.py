@@ -17,8 +17,8 @@ import pytest
 import jobs
 from conftest import Records
 from logpool import LoggingProcessPoolExecutor, LogRelay
-from logpool.frames import DEFAULT_BACKLOG
-from logpool.relay import RelayParts
+from logpool._parent.service import RelayService
+from logpool._transport.wire import DEFAULT_BACKLOG
 
 
 @pytest.fixture
@@ -102,16 +102,26 @@ def test_a_manager_process_that_is_killed_is_reported_once(records: Records) -> 
         (manager,) = [child for child in multiprocessing.active_children() if child.name == "LogManager"]
         assert manager.pid is not None
         os.kill(manager.pid, signal.SIGKILL)
-        records.wait_for("The log manager process is gone. Workers write their records to stderr from now on.")
+        records.wait_for("The log manager process is gone. Workers write their records to stderr.")
         assert executor.submit(jobs.square, 3).result() == 9
         assert not executor.flush_logs()
     reports = [record for record in records.records if record.name == "logpool"]
     assert [record.levelno for record in reports] == [logging.ERROR]
 
 
+def test_where_there_are_log_handlers_they_are_told_that_the_manager_process_is_gone(records: Records) -> None:
+    own = Records()
+    with LoggingProcessPoolExecutor(1, log_handlers=[own]) as executor:
+        executor.submit(jobs.log, "before").result()
+        (manager,) = [child for child in multiprocessing.active_children() if child.name == "LogManager"]
+        manager.kill()
+        own.wait_for("The log manager process is gone. Workers write their records to stderr.")
+    assert records.messages == []
+
+
 def test_a_listener_that_runs_cannot_be_started_again() -> None:
     with LogRelay() as relay:
-        with pytest.raises(RuntimeError, match="runs already"):
+        with pytest.raises(RuntimeError, match="already running"):
             relay.listener.start()
         relay.listener.stop()
         relay.listener.stop()
@@ -159,7 +169,7 @@ def test_no_stderr_to_report_to_costs_no_record(records: Records, monkeypatch: p
 
 
 def test_a_relay_that_a_handler_closes_has_all_records_handled(records: Records) -> None:
-    relay = RelayParts(None, None, None, DEFAULT_BACKLOG)
+    relay = RelayService(None, None, None, DEFAULT_BACKLOG)
     relay.prepare()
     relay.launch()
     all_are_put = threading.Event()

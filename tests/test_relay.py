@@ -7,7 +7,9 @@ import logging.handlers
 import multiprocessing
 import os
 import pickle
+import signal
 import sys
+import threading
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -120,19 +122,50 @@ def flush_here(relay: LogRelay, results: Any) -> None:
     results.put(relay.flush(10))
 
 
-def test_flush_is_false_where_nobody_handles_records(records: Records) -> None:
-    fork = multiprocessing.get_context("fork")
-    results = fork.SimpleQueue()
-    with LogRelay(fork) as relay:
-        run(fork, flush_here, relay, results)
+def test_flush_is_false_where_no_records_are_handled(context: BaseContext, records: Records) -> None:
+    results = context.SimpleQueue()
+    with LogRelay(context) as relay:
+        run(context, flush_here, relay, results)
         assert results.get() is False
         relay.listener.stop()
-        run(fork, work, relay, 1)
+        run(context, work, relay, 1)
         assert relay.flush(10) is False
         relay.listener.start()
         assert relay.flush(10) is True
         assert records.messages
     assert relay.flush(10) is True
+    results.close()
+
+
+@pytest.mark.parametrize("stopped_by", ["the user", "a handler"])
+def test_what_comes_after_the_listener_was_stopped_is_handled_when_the_relay_ends(
+    context: BaseContext, records: Records, stopped_by: str
+) -> None:
+    with LogRelay(context) as relay:
+        if stopped_by == "the user":
+            relay.listener.stop()
+        else:
+            records.on_message["0"] = relay.listener.stop
+        run(context, work, relay, 100)
+    assert records.messages == [str(number) for number in range(100)]
+
+
+def describe(relay: LogRelay, results: Any) -> None:
+    results.put([type(relay).__name__, isinstance(relay, LogRelay), relay.queue.address, relay.flush(1)])
+    for use in (lambda: relay.listener, relay.__enter__):
+        try:
+            use()
+        except RuntimeError as error:
+            results.put(str(error))
+
+
+def test_every_child_has_a_relay_of_the_same_type(context: BaseContext) -> None:
+    results = context.SimpleQueue()
+    with LogRelay(context) as relay:
+        run(context, describe, relay, results)
+        assert results.get() == ["LogRelay", True, relay.queue.address, False]
+    assert results.get() == "the listener is in the process that made the relay"
+    assert results.get() == "a relay can only be started in the process that made it"
     results.close()
 
 
@@ -149,14 +182,10 @@ def test_the_stdlibs_handler_in_a_child_works_with_the_relays_listener(context: 
     assert records.messages == [str(number) for number in range(100)]
 
 
-@pytest.mark.parametrize("stopped", [True, False], ids=["relay's listener stopped", "relay's listener running"])
-def test_the_stdlibs_handler_and_listener_work_on_the_relays_queue(
-    context: BaseContext, records: Records, stopped: bool
-) -> None:
+def test_the_stdlibs_handler_and_listener_work_on_the_relays_queue(context: BaseContext, records: Records) -> None:
     own = Records()
     with LogRelay(context) as relay:
-        if stopped:
-            relay.listener.stop()
+        relay.listener.stop()
         listener = logging.handlers.QueueListener(relay.queue, own)
         listener.start()
         own_thread = listener._thread
@@ -164,11 +193,29 @@ def test_the_stdlibs_handler_and_listener_work_on_the_relays_queue(
         run(context, use_stdlib_handler, relay.queue, 100)
         listener.stop()
         assert not own_thread.is_alive()
-    got = own.messages
-    # The first few may have come before the standard library's listener asked for its first record.
-    assert records.messages + got == [str(number) for number in range(100)] * 2
-    assert not (stopped and records.messages)
-    assert len(got) >= 100
+    assert own.messages == [str(number) for number in range(100)] * 2
+    assert records.messages == []
+
+
+def test_a_stdlib_listener_that_is_never_stopped_ends_with_the_relay(context: BaseContext, records: Records) -> None:
+    own = Records()
+    with LogRelay(context) as relay:
+        relay.listener.stop()
+        listener = logging.handlers.QueueListener(relay.queue, own)
+        listener.start()
+        run(context, use_stdlib_handler, relay.queue, 100)
+    listener._thread.join(20)
+    assert not listener._thread.is_alive()
+    assert sorted(own.messages + records.messages, key=int) == [str(number) for number in range(100)]
+
+
+def test_getting_while_the_relays_listener_runs_says_what_to_do() -> None:
+    with LogRelay() as relay:
+        for get in (relay.queue.get, relay.queue.get_nowait, relay.queue.empty):
+            with pytest.raises(RuntimeError, match="stop it first"):
+                get()
+        relay.listener.stop()
+        assert relay.queue.empty()
 
 
 def test_the_stdlibs_listener_is_given_what_installed_children_log(context: BaseContext, records: Records) -> None:
@@ -192,27 +239,6 @@ def fail_and_log(relay: LogRelay) -> None:
         1 / 0  # noqa: B018
     except ZeroDivisionError:
         logging.getLogger("app").exception("failed on %d", 1)
-
-
-def get_in_a_child(queue: Any, results: Any) -> None:
-    listener = logging.handlers.QueueListener(queue, handler := Records())
-    listener.start()
-    handler.wait_for("99")
-    listener.stop()
-    results.put(handler.messages)
-
-
-def test_a_child_may_be_the_one_that_listens(context: BaseContext) -> None:
-    results = context.Queue()
-    with LogRelay(context) as relay:
-        relay.listener.stop()
-        listening = context.Process(target=get_in_a_child, args=(relay.queue, results))
-        listening.start()
-        run(context, use_stdlib_handler, relay.queue, 100)
-        assert results.get(timeout=30) == [str(number) for number in range(100)]
-        listening.join()
-    results.close()
-    results.join_thread()
 
 
 def fork_a_child_that_logs(relay: LogRelay) -> None:
@@ -264,6 +290,51 @@ def relay_in_a_child(outer: LogRelay) -> None:
         process = multiprocessing.Process(target=log_innermost, args=(inner,))
         process.start()
         process.join()
+
+
+@pytest.mark.parametrize("kept", ["pickled before", "pickled after"])
+def test_another_authkey_in_the_parent_or_the_child_is_no_obstacle(
+    context: BaseContext, records: Records, kept: str
+) -> None:
+    this_process = multiprocessing.current_process()
+    key = this_process.authkey
+    with LogRelay(context) as relay:
+        pickled = pickle.dumps(relay) if kept == "pickled before" else None
+        this_process.authkey = b"another"
+        try:
+            assert run(context, install_with_a_key_of_its_own, pickled or pickle.dumps(relay)) == 0
+        finally:
+            this_process.authkey = key
+    assert records.messages == ["heard"]
+
+
+def install_with_a_key_of_its_own(pickled: bytes) -> None:
+    multiprocessing.current_process().authkey = b"a third"
+    pickle.loads(pickled).install()
+    jobs.log("heard")
+
+
+def test_a_close_that_was_interrupted_can_be_repeated_until_it_is_done(records: Records) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    go_on = threading.Event()
+    records.on_message["one"] = go_on.wait
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        relay = LogRelay().__enter__()
+        for message in ("one", "two"):
+            relay.queue.put(logging.makeLogRecord({"name": "app", "levelno": 20, "msg": message}))
+        for _ in range(3):
+            signal.setitimer(signal.ITIMER_REAL, 0.1)  # It waits for the handler, which waits for what follows.
+            with pytest.raises(KeyboardInterrupt):
+                relay.__exit__(None, None, None)
+        go_on.set()
+        relay.__exit__(None, None, None)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert records.messages == ["one", "two"]
+    assert multiprocessing.active_children() == []
 
 
 def log_innermost(relay: LogRelay) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from logpool import signals
+from logpool._process import signals
 
 
 class Interruption(BaseException):
@@ -40,7 +40,7 @@ def test_a_signal_that_python_handles_comes_afterwards() -> None:
     reached = []
 
     def interrupt_oneself() -> None:
-        with signals.held():
+        with signals.blocked():
             # To this thread alone: another one may take what is for the process.
             signal.pthread_kill(threading.get_ident(), signal.SIGALRM)
             reached.append(True)
@@ -51,9 +51,9 @@ def test_a_signal_that_python_handles_comes_afterwards() -> None:
 
 
 @pytest.mark.usefixtures("interruptions")
-def test_only_signals_that_python_handles_are_held() -> None:
+def test_only_signals_that_python_handles_are_blocked() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    with signals.held():
+    with signals.blocked():
         held = signal.pthread_sigmask(signal.SIG_BLOCK, ()) - before
     assert held >= {signal.SIGALRM, signal.SIGINT}
     assert held.isdisjoint({signal.SIGTERM, signal.SIGSEGV})
@@ -67,9 +67,9 @@ def test_no_signal_is_left_blocked_by_a_handler_that_raises_at_any_moment() -> N
         try:
             armed.append(True)
             signal.setitimer(signal.ITIMER_REAL, 0.0001)
-            with signals.held():
+            with signals.blocked():
                 pass
-            with signals.held():
+            with signals.blocked():
                 pass
             armed.clear()
         except Interruption:

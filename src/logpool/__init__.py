@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from logpool.hints import TYPE_CHECKING, Any
+from logpool._process.hints import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from logpool.executor import LoggingProcessPoolExecutor
     from logpool.relay import LogRelay
+
+_MODULES = {"LoggingProcessPoolExecutor": "logpool.executor", "LogRelay": "logpool.relay"}
 
 __all__ = ["LogRelay", "LoggingProcessPoolExecutor"]
 
@@ -14,18 +16,13 @@ __all__ = ["LogRelay", "LoggingProcessPoolExecutor"]
 def __getattr__(name: str) -> Any:
     # As `concurrent.futures` does it: a worker imports this package for what it needs itself, and is started sooner
     # without what only a parent needs.
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from multiprocessing import process
+    from importlib import import_module
 
-    from logpool import executor
-
-    globals()["LoggingProcessPoolExecutor"] = executor.LoggingProcessPoolExecutor
-    if name == "LogRelay" or process.parent_process() is None:
-        from logpool import relay
-
-        globals()["LogRelay"] = relay.LogRelay
-    return globals()[name]
+    found = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

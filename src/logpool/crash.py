@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing import connection, util
 from multiprocessing.process import BaseProcess
 
-from logpool.hints import Any
+from logpool._process.hints import Any
 
 logger = logging.getLogger("logpool")
 

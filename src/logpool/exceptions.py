@@ -18,7 +18,7 @@ import pickle
 from collections.abc import Iterable, Mapping
 from types import CodeType, TracebackType
 
-from logpool.hints import Any
+from logpool._process.hints import Any
 
 Packed = tuple[bytes | None, str | int]
 """A pickle, and what stands for it where it can't be loaded: a text as a rule. No pickle: it couldn't be made."""

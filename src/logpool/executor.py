@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 
+from logpool._process.hints import TYPE_CHECKING, Any
+from logpool._transport.wire import DEFAULT_BACKLOG
 from logpool.crash import DeathWatch
-from logpool.frames import DEFAULT_BACKLOG
-from logpool.hints import TYPE_CHECKING, Any
 from logpool.jobs import CallQueue, ResultQueue
 from logpool.pool import PoolThread, Wakeup
 from logpool.worker import WorkerStart, initialize
@@ -31,9 +31,9 @@ from logpool.worker import WorkerStart, initialize
 if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar
 
-    from logpool.listener import RelayListener
-    from logpool.queues import LogQueue
-    from logpool.relay import RelayParts
+    from logpool._parent.listener import RelayListener
+    from logpool._parent.service import RelayService
+    from logpool._transport.queue import LogQueue
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -84,14 +84,15 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         if mp_context is None:  # As the base class chooses.
             mp_context = multiprocessing.get_context(None if max_tasks_per_child is None else "spawn")
         # Here, because a spawned worker imports the main module, and with it this one, but makes no executor as a rule.
-        from logpool.relay import RelayParts
+        from logpool._parent.service import RelayService
 
-        self._relay = RelayParts(mp_context, log_handlers, log_level, log_backlog)
+        self._relay = RelayService(mp_context, log_handlers, log_level, log_backlog)
         # The pool's thread, also when `shutdown` has let go of it. Weakly, because it has the pool's pipes.
         self._last_thread: Callable[[], threading.Thread | None] = lambda: None
         self._submit_lock = threading.Lock()
         self._relay_lock = threading.Lock()
         self._has_ended = False
+        self._queue_is_handed_out = False
         self._death_watch = DeathWatch(self._relay.flush)
         self._worker_start = WorkerStart()
         if mp_context.get_start_method() == "fork":
@@ -124,7 +125,9 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         Raises:
             RuntimeError: The executor was shut down before it had a queue.
         """
-        return self._started_relay().installation.queue
+        queue = self._started_relay().installation.queue
+        self._queue_is_handed_out = True
+        return queue
 
     @property
     def log_listener(self) -> RelayListener:
@@ -135,31 +138,34 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         """
         return self._started_relay().listener
 
-    def _started_relay(self) -> RelayParts:
-        if not self._relay.is_launched:  # Else without the lock: who has it may wait for the handler that calls this.
+    def _started_relay(self) -> RelayService:
+        # Where it is running without the lock: the thread that has it may wait for the handler that calls this.
+        if not self._relay.has_run or self._relay.is_inherited:
             with self._relay_lock:
                 self._prepare_relay()
-                if not self._relay.is_launched:
+                if not self._relay.has_run:
                     self._relay.launch()
         return self._relay
 
     def _prepare_relay(self) -> None:
-        """Makes what workers need, if it isn't there. The caller has _relay_lock."""
-        if self._relay.is_another_processes:
-            # The executor was made by the process that this one was forked from, and used here first: as daemons do.
-            self._relay = self._relay.anew()
-            self._death_watch = DeathWatch(self._relay.flush)
-        if self._relay.is_launched:
+        """Make what workers need, if it isn't there. The caller has _relay_lock."""
+        relay = self._relay
+        if relay.has_run and not relay.is_inherited:
             return
         if self._has_ended:
             raise RuntimeError("cannot start a log relay after shutdown")
-        if not self._relay.is_prepared:
-            self._relay.prepare()
+        if relay.is_inherited or relay.has_failed:
+            # The executor was made by the process that this one was forked from, and used here first, as daemons do; or
+            # the manager process couldn't be started before.
+            relay = self._relay = relay.anew()
+            self._death_watch = DeathWatch(relay.flush)
+        if relay.is_new:
+            relay.prepare()
         # Again where the last call was interrupted here.
-        manager = self._relay.manager
+        manager = relay.manager
         self._death_watch.directory = manager.directory
-        self._worker_start.installation = self._relay.installation
-        self._worker_start.lifeline = manager.lifeline
+        self._worker_start.installation = relay.installation
+        self._worker_start.lifeline = manager.parent_sentinel
         self._worker_start.directory = manager.directory
 
     def flush_logs(self, timeout: float | None = None) -> bool:
@@ -175,8 +181,14 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         Raises:
             RuntimeError: Called by a handler that handles a worker's record, which can't wait for itself.
         """
-        # Before the first job there are no workers, and there is no listener.
-        return not self._queue_count or self._relay.flush(timeout)
+        relay = self._relay
+        if not self._queue_count and not self._queue_is_handed_out:
+            return True  # No process could log anything.
+        if not self._queue_count:
+            # Then it isn't running yet, as threads come after the workers are forked.
+            with contextlib.suppress(RuntimeError):
+                relay.listen()
+        return relay.flush(timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the pool, as `ProcessPoolExecutor.shutdown` does.
@@ -187,7 +199,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             cancel_futures: As for `ProcessPoolExecutor`.
         """
         self._has_ended = True
-        if self._relay.is_prepared and self._relay.listener.is_current_thread():
+        if self._relay.has_run and self._relay.listener.is_current_thread():
             wait = False
         try:
             super().shutdown(wait, cancel_futures=cancel_futures)
@@ -263,7 +275,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             except BaseException:
                 # So the worker ends by itself. It is forgotten (privately, as there is no public way), so that the next
                 # `submit` starts another.
-                self._relay.abandon()
+                self._relay.close()
                 self._processes.clear()
                 raise
             PoolThread.adopt(thread, self._death_watch, self._relay.close)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from logging import LogRecord
 from logging.handlers import QueueHandler
 
-from logpool.frames import LARGE, MAX_BODY
-from logpool.hints import Any
-from logpool.queues import LogQueue
+from logpool._process.hints import Any
+from logpool._transport.queue import LogQueue
+from logpool._transport.wire import LARGE, MAX_BODY
 from logpool.record import FIELDS, PLAIN, Job, flatten
 
 KEPT = 2**20

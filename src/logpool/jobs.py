@@ -19,9 +19,9 @@ from collections.abc import Callable
 from concurrent.futures import process
 from multiprocessing import connection, queues
 
-from logpool import directory
+from logpool._process import directory
+from logpool._process.hints import Any, Protocol
 from logpool.crash import CrashFile
-from logpool.hints import Any, Protocol
 from logpool.record import Job
 
 logger = logging.getLogger("logpool")

@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import process
 
+from logpool._process.hints import Any
 from logpool.crash import DeathWatch
-from logpool.hints import Any
 
 
 class Wakeup(process._ThreadWakeup):

@@ -29,8 +29,8 @@ from collections.abc import Callable, Mapping
 from logging import LogRecord
 from types import MemberDescriptorType
 
+from logpool._process.hints import Any
 from logpool.exceptions import Lost, Packed, Packer, Unpacker, exact, frames_of, make_traceback, name_of, text_of
-from logpool.hints import Any
 
 _probe = LogRecord("", 0, "", 0, "", (), None)
 

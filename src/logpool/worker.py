@@ -17,11 +17,11 @@ import warnings
 from collections.abc import Callable
 
 from logpool import jobs
+from logpool._process.hints import Any
+from logpool._transport.queue import LogQueue
 from logpool.crash import CrashFile
 from logpool.exceptions import exact
 from logpool.handler import RelayHandler, with_top
-from logpool.hints import Any
-from logpool.queues import LogQueue
 from logpool.record import Job
 
 logger = logging.getLogger("logpool")

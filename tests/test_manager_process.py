@@ -11,17 +11,18 @@ from pathlib import Path
 
 import pytest
 
+import logpool
 from conftest import Run
-from logpool import program
-from logpool.manager import LogManager
+from logpool._parent import manager_process
+from logpool._parent.manager import LogManager
 
 
 def test_modules_beside_this_package_hide_none_of_the_standard_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(Path(program.__file__).parent, tmp_path / "logpool")
+    shutil.copytree(Path(logpool.__file__).parent, tmp_path / "logpool")
     (tmp_path / "typing.py").write_text("raise ImportError('an old backport')")
-    monkeypatch.setattr(program, "SOURCE_FOLDER", str(tmp_path))
+    monkeypatch.setattr(manager_process, "SOURCE_FOLDER", str(tmp_path))
     with LogManager(2**20, ctx=multiprocessing.get_context("spawn")) as manager:
         manager.queue.put(1)
         assert manager.queue.get(timeout=20) == 1
@@ -41,7 +42,7 @@ def test_a_parent_that_is_killed_right_after_the_start_leaves_nothing_behind(run
         """
 import multiprocessing, os, signal, tempfile
 from multiprocessing import util
-from logpool.manager import LogManager
+from logpool._parent.manager import LogManager
 
 start = util.spawnv_passfds
 
@@ -63,7 +64,7 @@ def test_the_program_ignores_the_environment_if_its_parent_does(tmp_path: Path) 
     source = tmp_path / "program.py"
     source.write_text("""
 import multiprocessing
-from logpool.manager import LogManager
+from logpool._parent.manager import LogManager
 
 with LogManager(2**20, ctx=multiprocessing.get_context("spawn")) as manager:
     manager.queue.put("through")

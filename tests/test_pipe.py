@@ -14,27 +14,27 @@ from pathlib import Path
 
 import pytest
 
-from logpool import pipes
+from logpool._transport import pipe
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no other system has such pipes")
 
 NOBODY = 65534
 """A user."""
 
-Ends = tuple[pipes.ReadingEnd, pipes.WritingEnd]
+Ends = tuple[pipe.ReadingEnd, pipe.WritingEnd]
 
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
-    made = pipes.make()
+    made = pipe.make()
     assert made is not None
     yield made
     for end in made:
         end.close()
 
 
-def read(end: pipes.ReadingEnd) -> bytes:
-    buffer = memoryview(bytearray(2 * pipes.CAPACITY))
+def read(end: pipe.ReadingEnd) -> bytes:
+    buffer = memoryview(bytearray(2 * pipe.CAPACITY))
     return bytes(buffer[: end.recv_into(buffer)])
 
 
@@ -115,7 +115,7 @@ def test_what_is_left_of_a_write_does_not_go_into_a_pipe_that_got_the_descriptor
     def close_and_make_another(*_: object) -> None:
         number = writing.fileno()
         writing.close()
-        made = pipes.make()
+        made = pipe.make()
         assert made is not None
         assert number in (end.fileno() for end in made)
         other_ends.append(made)
@@ -124,7 +124,7 @@ def test_what_is_left_of_a_write_does_not_go_into_a_pipe_that_got_the_descriptor
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:
         with pytest.raises(OSError, match="Bad file descriptor"):
-            writing.sendall(bytes(2 * pipes.CAPACITY))  # It waits, as nobody reads, and is interrupted by the handler.
+            writing.sendall(bytes(2 * pipe.CAPACITY))  # It waits, as nobody reads, and is interrupted by the handler.
     finally:
         signal.signal(signal.SIGALRM, before)
     ((other_reading, other_writing),) = other_ends
@@ -137,8 +137,8 @@ def test_an_end_that_is_handed_on_is_not_inherited_by_programs(ends: Ends) -> No
     reading, writing = ends
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        pipes.send(writing, ours)
-        received = pipes.receive(theirs)
+        pipe.send(writing, ours)
+        received = pipe.receive(theirs)
         assert not os.get_inheritable(received.fileno())
         received.sendall(b"frame")
         assert read(reading) == b"frame"
@@ -150,7 +150,7 @@ def test_who_waits_for_an_end_of_one_who_is_gone_is_told() -> None:
     ours, theirs = socket.socketpair()
     ours.close()
     with theirs, pytest.raises(EOFError):
-        pipes.receive(theirs)
+        pipe.receive(theirs)
 
 
 def exit_code_of(target: Callable[[], None]) -> int | None:
@@ -161,7 +161,7 @@ def exit_code_of(target: Callable[[], None]) -> int | None:
 
 
 def all_there_are() -> list[Ends]:
-    return list(iter(pipes.make, None))  # It doesn't see that None ends it.
+    return list(iter(pipe.make, None))  # It doesn't see that None ends it.
 
 
 def test_there_is_no_pipe_where_no_descriptors_are_left() -> None:
@@ -181,7 +181,7 @@ def test_there_is_no_pipe_where_those_of_the_user_hold_as_much_as_they_may() -> 
 
 def use_up_memory() -> None:
     limit = int(Path("/proc/sys/fs/pipe-user-pages-soft").read_text()) * os.sysconf("SC_PAGE_SIZE")
-    most = limit // pipes.CAPACITY
+    most = limit // pipe.CAPACITY
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if os.getuid() == 0:  # Who may do all has no limit.

@@ -1,52 +1,8 @@
-"""The frame: how an item of the log queue crosses a stream.
-
-A frame is a header of four bytes and a body. The header is the body's length in bytes, big-endian, with its highest bit
-set where the body is a pickle.
-
-Knows nothing of logging, sockets or processes. What is in a body is the business of items.py, which the manager
-process doesn't import.
-"""
+"""`Assembler`: cuts a producer's stream of bytes, as it comes, after the last whole frame."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
-
-HEADER = struct.Struct("!I")
-PICKLED = 1 << 31
-LENGTH = PICKLED - 1
-
-MAX_BODY = 256 * 2**20
-"""Most bytes that one item may take: 256 MiB. The receiver holds a frame in memory whole, so a limit there must be."""
-
-DEFAULT_BACKLOG = 64 * 2**20
-"""Bytes of frames that are held before who puts waits: 64 MiB."""
-
-Frame = tuple[bytes | memoryview, bool]
-"""The body of a frame that came out of the queue, and whether it is a pickle. A plain tuple, because there are many."""
-
-LARGE = 2**16
-"""Bytes from which on it costs less to avoid a copy of a body than to make it."""
-
-
-def split(block: bytes) -> Iterator[Frame]:
-    """Takes a block of whole frames apart.
-
-    Args:
-        block: Frames, one behind the other.
-
-    Yields:
-        The frames in their order.
-    """
-    unpack_from = HEADER.unpack_from
-    start, end = 0, len(block)
-    while start < end:
-        header = unpack_from(block, start)[0]
-        start += 4
-        length = header & LENGTH
-        stop = start + length
-        yield block[start:stop] if length < LARGE else memoryview(block)[start:stop], header != length
-        start = stop
+from logpool._transport.wire import HEADER, LENGTH, MAX_BODY
 
 
 class Assembler:

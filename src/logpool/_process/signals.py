@@ -1,4 +1,4 @@
-"""Signals: held for a moment, so that what is done meanwhile isn't interrupted; ignored; and what one does."""
+"""Signals: block them for a moment, ignore them, and tell what one of them does."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from collections.abc import Iterator
 
 _FAULTS = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL")
 
-_INTERRUPTIONS = (
-    set() if sys.platform == "win32" else signal.valid_signals() - {getattr(signal, name) for name in _FAULTS}
-)
-"""All signals but those of a thread's own fault, which nothing can hold."""
+_MASKABLE = set() if sys.platform == "win32" else signal.valid_signals() - {getattr(signal, name) for name in _FAULTS}
+"""All signals but those of a thread's own fault, which can't be blocked."""
 
 
 def _is_handled(number: int) -> bool:
@@ -20,11 +18,11 @@ def _is_handled(number: int) -> bool:
 
 
 @contextlib.contextmanager
-def held() -> Iterator[None]:
-    """Has the calling thread not interrupted by signals that Python code handles: they come afterwards.
+def blocked() -> Iterator[None]:
+    """Block, in the calling thread, the signals that Python code handles. Their handlers run afterwards.
 
-    With other threads in the process the kernel may give a signal to one of these, and then it interrupts after all. A
-    process that is started meanwhile has these signals blocked until it says otherwise.
+    In a process with several threads the kernel may give a signal to another thread, and then its handler interrupts
+    the main thread after all. A process that is started meanwhile has these signals blocked until it unblocks them.
     """
     if sys.platform == "win32":
         yield
@@ -33,28 +31,29 @@ def held() -> Iterator[None]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         # All at once, because to ask for each takes long enough to be interrupted by a timer.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _MASKABLE)
         # No loop in Python: handlers run at its jumps, too, some of which CPython (3.13) leaves out of the `try`.
-        signal.pthread_sigmask(signal.SIG_SETMASK, before | set(filter(_is_handled, _INTERRUPTIONS)))
+        signal.pthread_sigmask(signal.SIG_SETMASK, before | set(filter(_is_handled, _MASKABLE)))
         yield
     finally:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         finally:
-            # A handler that another thread's signal has called may have raised before that could be done.
+            # The first call runs the handlers of what has come meanwhile; one that raises may do so before the mask is
+            # set.
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def ends_by_broken_pipes() -> bool:
-    """Tells whether a write that nobody can read any more ends this program, as it ends those that aren't Python's."""
+def broken_pipe_is_fatal() -> bool:
+    """Tell whether SIGPIPE ends this process: Python ignores it, but a program may have restored its default."""
     return hasattr(signal, "SIGPIPE") and signal.getsignal(signal.SIGPIPE) is signal.SIG_DFL
 
 
 def ignore(names: tuple[str, ...]) -> None:
-    """Ignores signals, also those that have come while this process was started with them held.
+    """Ignore signals, and unblock them, so that those which came while this process was started are dropped as well.
 
     Args:
-        names: Of the signals. Those that this system doesn't have are skipped.
+        names: The signals' names. Those that this system doesn't have are skipped.
     """
     numbers = {getattr(signal, name) for name in names if hasattr(signal, name)}
     for number in numbers:

@@ -1,13 +1,13 @@
-"""LogQueue and the manager process behind it: a queue with a queue's face, and its limits."""
+"""LogQueue and the manager process behind it: a queue with a queue's interface, and its limits."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import multiprocessing
 import os
 import queue
+import random
 import signal
 import socket
 import stat
@@ -15,6 +15,7 @@ import struct
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from multiprocessing import connection, managers
 from multiprocessing.context import BaseContext
@@ -24,11 +25,11 @@ from typing import Any
 import pytest
 
 from conftest import START_METHODS, Run, wait_until_gone
-from logpool import items
-from logpool.directory import make, remove
-from logpool.manager import LogManager
-from logpool.queues import LogQueue
-from logpool.record import flatten
+from logpool._manager import main as manager_main
+from logpool._parent.manager import LogManager
+from logpool._process import directory, signals
+from logpool._transport import wire
+from logpool._transport.queue import LogQueue
 
 MEBIBYTE = 2**20
 
@@ -47,7 +48,7 @@ def log_queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if request.param == "AF_INET":
         monkeypatch.setattr("tempfile.mkdtemp", no_room)
     if request.param == "AF_UNIX":
-        monkeypatch.setattr("logpool.pipes.make", lambda: None)
+        monkeypatch.setattr("logpool._transport.pipe.make", lambda: None)
     started = LogManager(64 * MEBIBYTE, multiprocessing.get_context("fork"))  # So that this holds for its process, too.
     started.start()
     assert isinstance(started.queue.address, str) == (request.param != "AF_INET")
@@ -154,45 +155,33 @@ def test_a_put_of_the_process_that_gets_comes_after_all_that_was_put_before(
         assert [log_queue.get(timeout=10) for _ in range(101)][100] == "last"
 
 
-def test_two_processes_that_get_share_the_items(context: BaseContext, manager: LogManager) -> None:
-    results = context.Queue()
-    getters = [child(context, get_until_none, manager.queue, results) for _ in range(2)]
-    putter = child(context, put_numbers, manager.queue, 1000)
-    putter.join()
-    # Each getter may have taken several items at once, and the Nones with them; so many that each finds one.
-    for _ in range(2):
-        manager.queue.put(None)
-    counts = [results.get(timeout=20)]
-    manager.queue.put(None)
-    counts.append(results.get(timeout=20))
-    for getter in getters:
-        getter.join()
-    assert sum(counts) == 1000
-    results.close()
-    results.join_thread()
+def get_here(log_queue: LogQueue, errors: Any) -> None:
+    for get in (log_queue.get, log_queue.get_nowait, log_queue.empty, log_queue.get_frames):
+        try:
+            errors.put(f"got {get()!r}")
+        except RuntimeError as error:
+            errors.put(str(error))
 
 
-def get_until_none(log_queue: LogQueue, results: Any) -> None:
-    count = 0
-    while log_queue.get() is not None:
-        count += 1
-    results.put(count)
+def test_only_the_process_that_made_the_queue_gets_from_it(context: BaseContext, manager: LogManager) -> None:
+    errors = context.SimpleQueue()
+    manager.queue.put("for this process")
+    child(context, get_here, manager.queue, errors).join()
+    assert {errors.get() for _ in range(4)} == {"only the process that made the log queue can get from it"}
+    assert manager.queue.get(timeout=10) == "for this process"
+    errors.close()
 
 
 def test_an_item_that_is_too_large_is_refused_in_the_process_that_puts_it(
     manager: LogManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(items, "MAX_BODY", 1000)
-    text = "x" * 500
-    text += "x" * (1000 - len(flatten(logging.makeLogRecord({"msg": text}))))
-    flat = flatten(logging.makeLogRecord({"msg": text}))
-    assert len(flat) == 1000
+    monkeypatch.setattr(wire, "MAX_BODY", 1000)
     with pytest.raises(ValueError, match="1,001 bytes is too large for the log queue, which takes 1,000"):
-        manager.queue.put_record(flat + b"x")
+        manager.queue.put_record(bytes(1001))
     with pytest.raises(ValueError, match=r"1,\d\d\d bytes is too large"):
         manager.queue.put(b"x" * 1000)
-    manager.queue.put_record(flat)
-    assert manager.queue.get(timeout=10).msg == text
+    manager.queue.put_record(bytes(1000))
+    assert manager.queue.get(timeout=10) == bytes(1000)
 
 
 def test_the_backlog_is_bounded_and_nothing_is_dropped(context: BaseContext) -> None:
@@ -232,8 +221,8 @@ def test_a_backlog_of_one_byte_still_moves(context: BaseContext) -> None:
 
 def put_then_half_a_frame(log_queue: LogQueue) -> None:
     put_numbers(log_queue, 10)
-    assert log_queue._writer is not None
-    log_queue._writer.sendall(struct.pack("!I", 1_000_000) + b"half")
+    assert log_queue._stream is not None
+    log_queue._stream.sendall(struct.pack("!I", 1_000_000) + b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -245,18 +234,19 @@ def test_half_a_frame_goes_with_the_process_that_died(context: BaseContext, mana
     assert manager.queue.empty()
 
 
-def test_who_puts_while_the_queue_ends_is_told_what_comes_out_no_more(
+def test_a_producer_that_puts_while_the_queue_ends_is_told_what_comes_out_no_more(
     context: BaseContext, log_queue: LogQueue
 ) -> None:
     receiver, sender = multiprocessing.Pipe(duplex=False)
     processes = [child(context, put_until_refused, log_queue, mark, sender) for mark in range(3)]
     last = dict.fromkeys(range(3), -1)
     mark, number = log_queue.get(timeout=20)
-    log_queue.put_last(None)
-    while number is not None:
-        assert number == last[mark] + 1
-        last[mark] = number
-        mark, number = log_queue.get(timeout=20) or (0, None)
+    log_queue.end()
+    with contextlib.suppress(queue.Empty):
+        while True:
+            assert number == last[mark] + 1
+            last[mark] = number
+            mark, number = log_queue.get(timeout=20)
     assert dict(receiver.recv() for _ in processes) == last
     for process in processes:
         process.join()
@@ -271,15 +261,29 @@ def put_until_refused(log_queue: LogQueue, mark: int, sender: Any) -> None:
     sender.send((mark, number))
 
 
-def test_a_manager_that_can_import_nothing_any_more_gives_all_it_has_to_the_end(context: BaseContext) -> None:
+class Unimportable:
+    """In the place of what the manager process calls first: it has lost the right to read files."""
+
+    @staticmethod
+    def ignore(names: tuple[str, ...]) -> None:
+        signals.ignore(names)
+        sys.meta_path.clear()
+
+
+def test_a_manager_that_can_import_nothing_any_more_gives_all_it_has_to_the_end(
+    context: BaseContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manager = LogManager(MEBIBYTE, multiprocessing.get_context("fork"))
-    manager.start(initializer=sys.meta_path.clear)  # As when it has lost the right to read the files.
+    monkeypatch.setattr(manager_main, "signals", Unimportable)
+    manager.start()
     try:
         receiver, sender = multiprocessing.Pipe(duplex=False)
         process = child(context, put_until_refused, manager.queue, 0, sender)
         got = [manager.queue.get(timeout=20)]
-        manager.queue.put_last(None)
-        got += iter(lambda: manager.queue.get(timeout=20), None)
+        manager.queue.end()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                got.append(manager.queue.get(timeout=20))
         assert got == [(0, number) for number in range(receiver.recv()[1] + 1)]
         process.join()
     finally:
@@ -316,7 +320,7 @@ def test_a_manager_that_cannot_be_started_for_want_of_descriptors_leaves_no_file
         """
 import multiprocessing, os, resource, sys, tempfile
 from multiprocessing import forkserver, resource_tracker
-from logpool.manager import LogManager
+from logpool._parent.manager import LogManager
 
 if __name__ == "__main__":
     resource_tracker.ensure_running()
@@ -346,29 +350,29 @@ def test_the_directory_has_an_absolute_path_also_where_the_temporary_one_has_non
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", ".")
-    made = make()
+    made = directory.make()
     assert made is not None
     assert os.path.isabs(made)
-    remove(made)
+    directory.remove(made)
 
 
 def test_a_file_that_comes_while_the_directory_is_removed_is_removed_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (directory := tmp_path / "directory").mkdir()
-    (directory / "first").touch()
+    (path := tmp_path / "directory").mkdir()
+    (path / "first").touch()
     rmdir = os.rmdir
     later = ["second", "third"]
 
-    def add_a_file_then_remove(path: str) -> None:
+    def add_a_file_then_remove(removed: str) -> None:
         if later:
-            (directory / later.pop()).touch()
-        rmdir(path)
+            (path / later.pop()).touch()
+        rmdir(removed)
 
     monkeypatch.setattr(os, "rmdir", add_a_file_then_remove)
-    remove(str(directory))
-    assert not directory.exists()
-    remove(str(directory))  # It may be gone.
+    directory.remove(str(path))
+    assert not path.exists()
+    directory.remove(str(path))  # It may be gone.
 
 
 def test_managers_that_are_started_at_once_hold_nothing_of_each_other(context: BaseContext) -> None:
@@ -444,46 +448,57 @@ def test_a_signal_handler_may_put_in_the_middle_of_a_put_of_a_process_that_gets(
     assert sorted(item for item in got if isinstance(item, int)) == sorted(put)
 
 
-def test_a_put_that_is_interrupted_costs_that_item_alone(manager: LogManager) -> None:
+def test_a_put_of_the_process_that_gets_that_is_interrupted_comes_out_all_the_same(manager: LogManager) -> None:
     def interrupt(*_: object) -> None:
         raise InterruptError
 
-    got: queue.Queue[Any] = queue.Queue()
-
-    def get_until_none() -> None:
-        while (item := manager.queue.get(timeout=30)) is not None:
-            got.put(item)
-
     manager.queue.put("up")
     assert manager.queue.get(timeout=10) == "up"
-    getter = threading.Thread(target=get_until_none)
-    for _ in range(2):  # With nobody who waits for an item, and with somebody.
-        large = b"x" * 8_000_000
-        os.kill(manager_pid(), signal.SIGSTOP)  # So that it can't be out before the timer strikes.
-        with pytest.raises(InterruptError), called_by_a_timer(interrupt, 0.2):
-            manager.queue.put(large)
-        os.kill(manager_pid(), signal.SIGCONT)
-        if not getter.is_alive():
-            getter.start()
-        manager.queue.put("next")
-        assert got.get(timeout=30) == "next"
-    manager.queue.put(None)
-    getter.join()
+    large = b"x" * 8_000_000
+    os.kill(manager_pid(), signal.SIGSTOP)  # So that it can't be out before the timer strikes.
+    with pytest.raises(InterruptError), called_by_a_timer(interrupt, 0.2):
+        manager.queue.put(large)
+    os.kill(manager_pid(), signal.SIGCONT)
+    manager.queue.put("next")
+    assert manager.queue.get(timeout=30) == large
+    assert manager.queue.get(timeout=30) == "next"
 
 
-def test_a_queue_that_is_closed_while_somebody_waits_for_an_item_goes_on(manager: LogManager) -> None:
-    got: queue.Queue[Any] = queue.Queue()
+def test_a_get_that_is_interrupted_while_it_receives_costs_no_item(manager: LogManager) -> None:
+    interrupts = 0
 
-    def get_three() -> None:
-        for _ in range(3):
-            got.put(manager.queue.get(timeout=30))
+    def interrupt(_: int, frame: types.FrameType | None) -> None:
+        nonlocal interrupts
+        if frame is not None and frame.f_code.co_name == "_receive_all":
+            interrupts += 1
+            raise InterruptError
 
-    getter = threading.Thread(target=get_three)
+    choice = random.Random(0)
+    numbers = iter(range(1000))
+    while interrupts < 10:
+        number = next(numbers)
+        manager.queue.put((number, b"x" * 8_000_000))
+        got = None
+        while got is None:
+            # About as long as it takes until the answer comes.
+            with contextlib.suppress(InterruptError), called_by_a_timer(interrupt, choice.uniform(0.001, 0.03)):
+                got = manager.queue.get(timeout=30)[0]
+        assert got == number
+
+
+def test_closing_the_queue_tells_a_thread_that_waits_for_an_item(manager: LogManager) -> None:
+    errors: queue.Queue[BaseException] = queue.Queue()
+
+    def get() -> None:
+        try:
+            manager.queue.get(timeout=30)
+        except (OSError, EOFError) as error:
+            errors.put(error)
+
+    getter = threading.Thread(target=get)
     getter.start()
-    for number in range(3):
-        manager.queue.put(number)
-        assert got.get(timeout=30) == number
-        manager.queue.close()
+    manager.queue.close()
+    assert errors.get(timeout=20)
     getter.join()
 
 
@@ -589,18 +604,17 @@ def test_the_wrong_key_is_refused(log_queue: LogQueue) -> None:
     assert log_queue.get(timeout=10) == "heard"
 
 
-def test_a_path_that_is_too_long_for_a_socket_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = tmp_path / ("x" * 120)
-    directory.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(directory))
-    manager = LogManager(MEBIBYTE)
-    manager.start()
-    try:
-        assert not isinstance(manager.queue.address, str)
+def test_a_short_path_is_found_where_the_temporary_one_is_too_long_for_a_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (long := tmp_path / ("x" * 120)).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    with LogManager(MEBIBYTE) as manager:
+        assert isinstance(manager.queue.address, str)
+        assert manager.directory is not None
         manager.queue.put("heard")
         assert manager.queue.get(timeout=10) == "heard"
-    finally:
-        manager.shutdown()
+    assert not Path(manager.directory).exists()
 
 
 def test_the_manager_leaves_when_its_parent_is_killed(context: BaseContext) -> None:

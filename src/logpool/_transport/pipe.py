@@ -16,6 +16,7 @@ import errno
 import os
 import socket
 import sys
+from collections.abc import Callable
 
 if sys.platform == "linux":
     import fcntl
@@ -43,11 +44,12 @@ class End:
         """Returns the descriptor; -1 if it is closed."""
         return self._descriptor
 
-    def close(self) -> None:
-        """Closes it, if it isn't closed."""
+    # Bound beforehand, as `__del__` may run when the interpreter has cleared this module.
+    def close(self, _close: Callable[[int], None] = os.close) -> None:
+        """Close it, if it isn't closed."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            _close(descriptor)
 
     def __del__(self) -> None:
         self.close()

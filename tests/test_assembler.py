@@ -1,24 +1,23 @@
-"""Frames: how items are cut out of a stream of bytes."""
+"""How frames are cut out of a stream of bytes, and taken apart."""
 
 from __future__ import annotations
 
-import logging
 import pickle
 import random
 
 import pytest
 
-from logpool import frames
-from logpool.items import decode, encode, header_of
-from logpool.record import flatten
+from logpool._manager.assembler import Assembler
+from logpool._transport.wire import PICKLED, header_of, split
 
 
 def items_of(block: bytes | bytearray) -> list[object]:
-    return [decode(frame) for frame in frames.split(block)]
+    return [pickle.loads(body) for body, _ in split(bytes(block))]
 
 
 def stream_of(items: list[object]) -> bytes:
-    return b"".join(part for item in items for part in encode(item))
+    bodies = [pickle.dumps(item) for item in items]
+    return b"".join(header_of(body, PICKLED) + body for body in bodies)
 
 
 ITEMS: list[object] = [b"", b"bytes", None, "text", {"a": 1}, b"x" * 70_000, b"y" * 1_000_000, 2.5]
@@ -26,13 +25,11 @@ ITEMS: list[object] = [b"", b"bytes", None, "text", {"a": 1}, b"x" * 70_000, b"y
 READ_SIZE = 100_000
 
 
-def test_items_travel_as_pickles_and_records_as_they_are() -> None:
+def test_a_block_is_taken_apart_into_bodies_and_whether_each_is_a_pickle() -> None:
     block = stream_of(ITEMS)
     assert items_of(block) == ITEMS
-    flat = flatten(logging.makeLogRecord({"msg": "text"}))
-    (frame, *pickles) = frames.split(header_of(flat) + flat + block)
-    assert frame == (flat, False)
-    assert decode(frame).msg == "text"
+    (frame, *pickles) = split(header_of(b"flat") + b"flat" + block)
+    assert frame == (b"flat", False)
     assert all(pickled for _, pickled in pickles)
 
 
@@ -41,7 +38,7 @@ def test_whole_frames_come_out_of_a_stream_however_it_is_cut(seed: int) -> None:
     choice = random.Random(seed)
     items = [choice.choice(ITEMS) for _ in range(30)]
     stream = memoryview(stream_of(items))
-    assembler = frames.Assembler(READ_SIZE)
+    assembler = Assembler(READ_SIZE)
     got: list[object] = []
     position = 0
     while position < len(stream):
@@ -61,7 +58,7 @@ def test_whole_frames_come_out_of_a_stream_however_it_is_cut(seed: int) -> None:
 
 def test_a_block_never_ends_within_a_frame() -> None:
     frame = memoryview(stream_of([b"x" * 100]))
-    assembler = frames.Assembler(READ_SIZE)
+    assembler = Assembler(READ_SIZE)
     for index in range(len(frame) - 1):
         assert assembler.feed(frame[index : index + 1]) == b""
     assert assembler.feed(frame[-1:]) == frame
@@ -69,9 +66,4 @@ def test_a_block_never_ends_within_a_frame() -> None:
 
 def test_a_length_that_nothing_can_have_is_refused() -> None:
     with pytest.raises(ValueError, match="2,147,483,647 bytes where at most 268,435,456 are allowed"):
-        frames.Assembler(READ_SIZE).feed(memoryview(b"\xff\xff\xff\xff"))
-
-
-def test_what_cannot_be_pickled_raises_where_it_is_put() -> None:
-    with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
-        encode(lambda: None)
+        Assembler(READ_SIZE).feed(memoryview(b"\xff\xff\xff\xff"))

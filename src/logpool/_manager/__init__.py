@@ -1,0 +1,1 @@
+"""What runs in the manager process, which holds the log queue. Nothing here knows of logging, or unpickles anything."""

@@ -1,0 +1,478 @@
+"""`Broker`: the loop of the manager process, which takes frames from producers and hands them to the consumer.
+
+    producers' streams ── frames ──▶ backlog ── blocks ──▶ consumer's socket
+                        read when asked        sent when asked
+
+Streams are read when the consumer asks for records. Until then these gather in the kernel, and the one read that
+follows is large: a broker that read each record as it came would cost two context switches a record. Only when nothing
+was asked for a while does it read ahead, into a backlog that is bounded; beyond that bound it stops, the kernel's
+buffers fill, and producers wait. How long that while is depends on how long the consumer took for its last block. With
+nothing to do the broker waits for an event, without a timeout.
+
+One thread runs the loop. Other threads only hand it new streams (`add_producer`). Frames pass through unread: what is
+in them is the business of the processes at the ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from logpool._manager.assembler import Assembler
+from logpool._transport import pipe
+from logpool._transport.wire import (
+    ACKNOWLEDGEMENT,
+    ASK,
+    BLOCK_HEADER,
+    END,
+    ENDED,
+    HEADER,
+    LARGE,
+    LENGTH,
+    NOW,
+    PUT,
+    UNIX,
+)
+
+Stream = socket.socket | pipe.ReadingEnd
+"""What a producer's frames come by."""
+
+PATIENCE = 0.01
+"""Seconds for which the consumer may not ask before the broker reads ahead. Long enough to handle a block (a thousand
+records in a FileHandler). A worker that fills its pipe sooner waits for a moment. Where CPUs are scarce, that leaves
+more of them to the consumer, and raises the rate by 5 to 10 %."""
+
+SLOW = 0.06
+"""Seconds after which a consumer that hasn't asked for more is slow. For a block of records in a FileHandler it takes
+0.03 to 0.045, and beside a thread that computes 0.1 or more."""
+
+PATIENCE_WITH_SLOW = 0.003
+"""The same as PATIENCE, with a consumer that is slow: its workers would wait for nothing. A worker that does nothing
+but log fills its stream in 7 ms or more, where it has a CPU to itself."""
+
+READ_SIZE = 2**18
+"""Bytes read from one stream at once. More than the kernel's buffer usually has."""
+
+BLOCK_SIZE = 2**20
+"""Bytes of backlog after which a block is large enough to be handed out."""
+
+WORKING_MEMORY = 3 * 2**19
+"""Bytes of the backlog's limit that are left for what reading takes beside: the buffer, small unfinished frames, and
+what the allocator can't use of what it has."""
+
+MOST_IN_SOCKET = 2**24
+"""Bytes that one socket can't have in the kernel: more than Linux lets a TCP socket grow to by itself (4 MiB to send
+and 6 MiB received)."""
+
+
+class Producer:
+    """A process that puts frames."""
+
+    def __init__(self, stream: Stream) -> None:
+        stream.setblocking(False)
+        self.stream = stream
+        self.most_unread = pipe.CAPACITY if isinstance(stream, pipe.ReadingEnd) else MOST_IN_SOCKET
+        self.assembler = Assembler(READ_SIZE)
+        self.last_read = 0  # The number of the broker's read.
+
+
+class Fence:
+    """An act that waits until all that was put before it has been read."""
+
+    def __init__(self, act: Callable[[], None], producers: set[Producer]) -> None:
+        self.act = act
+        # Which streams may still have something from before, and how many bytes of it at most.
+        self.unread = {producer: producer.most_unread for producer in producers}
+
+
+class Broker:
+    """Moves frames from producers to the consumer until its parent sentinel ends."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        sentinel: socket.socket,
+        consumer: socket.socket,
+        backlog: int,
+        on_connect: Callable[[socket.socket, socket.socket], None],
+    ) -> None:
+        """Prepare the loop.
+
+        Args:
+            listening: The socket on which producers connect.
+            sentinel: The loop ends when its other end is closed.
+            consumer: The socket of the process that gets. It may have said something already.
+            backlog: Bytes of whole frames that are held before streams are left unread.
+            on_connect: Called in the loop with each new connection, and a copy of it; must not block. For a connection
+                that is welcome it calls `add_producer` with the copy in the end, from any thread.
+        """
+        listening.setblocking(False)
+        self._listening = listening
+        self._sentinel = sentinel
+        self._consumer: socket.socket | None = consumer
+        self._limit = backlog
+        self._acknowledges = listening.family != UNIX  # Then each producer waits until its frame has been read.
+        self._on_connect = on_connect
+        self._producers: set[Producer] = set()
+        self._asked = False
+        self._answers = 0  # How many there were, to tell one ASK from the next.
+        self._received = bytearray()  # Requests that aren't whole yet.
+        self._blocks: deque[bytes | bytearray] = deque()  # The backlog.
+        self._held = 0  # Its size in bytes.
+        self._reads = 0  # How many there were.
+        self._answered = time.monotonic()  # When the consumer was given something last.
+        self._was_slow = False  # Whether the consumer was when it asked last.
+        self._fences: deque[Fence] = deque()
+        # The GNU C library gives blocks of READ_SIZE back to the kernel when they are freed, and gets them anew, page
+        # by page, unless it has seen a larger one freed: with large records half of this process's CPU time.
+        bytearray(4 * BLOCK_SIZE)
+        self._buffer = memoryview(bytearray(READ_SIZE))
+        self._added: deque[Producer] = deque()  # By other threads, not in the selector yet.
+        self._adding = threading.Lock()
+        self._refuses = False  # Whether the queue is to end, and no producer may connect any more.
+        self._ended = False  # Whether all that was put before that has been read.
+        self._full = False  # Whether no descriptor was left for the last connection.
+        self._wake_up, self._woken = socket.socketpair()
+        self._woken.setblocking(False)
+        # Two selectors, so that leaving the producers unread for a while costs no system call for each of them.
+        self._requests = selectors.DefaultSelector()
+        self._everything = selectors.DefaultSelector()
+        for source in (listening, sentinel, self._woken, consumer):
+            self._watch(source)
+
+    def add_producer(self, stream: Stream) -> None:
+        """Add a producer. What it puts after this has returned comes after this. May be called by any thread.
+
+        Args:
+            stream: What its frames come by; the broker's from now on.
+
+        Raises:
+            ValueError: The queue is closed.
+        """
+        with self._adding:
+            if self._refuses:
+                raise ValueError("the queue is closed")
+            self._added.append(Producer(stream))
+        self._wake_up.send(b"\0")
+
+    def connection_closed(self) -> None:
+        """Note that a connection that wasn't added has been closed. May be called by any thread."""
+        if self._full:
+            self._wake_up.send(b"\0")
+
+    def run(self) -> None:
+        """Move frames until the parent sentinel ends, and close all sockets."""
+        try:
+            while self._act_on(self._wait()):
+                self._pass_fences()
+                self._answer()
+        finally:
+            for key in list(self._everything.get_map().values()):
+                key.fileobj.close()  # type: ignore[union-attr]  # Only sockets and pipes are in it.
+            self._wake_up.close()
+            self._requests.close()
+            self._everything.close()
+
+    def _act_on(self, events: list[tuple[selectors.SelectorKey, int]]) -> bool:
+        """Read what can be read.
+
+        Returns:
+            False if the parent sentinel has ended.
+        """
+        for key, _ in sorted(events, key=self._place):
+            source = key.data
+            if isinstance(source, Producer):
+                if self._has_room() and not self._ended:
+                    self._read(source)
+            elif source is self._consumer:
+                self._take_requests()
+            elif source is self._sentinel:
+                return False
+            elif source is self._listening:
+                if not self._refuses:  # Else it was closed by an event of the same batch.
+                    self._accept()
+            elif source is self._woken:
+                self._woken.recv(READ_SIZE)
+                self._take_added()
+                self._accept_again()
+        return True
+
+    def _place(self, event: tuple[selectors.SelectorKey, int]) -> int:
+        source = event[0].data
+        if source is self._consumer:
+            # First: what it has put comes before what a process puts that is about to connect.
+            return -1
+        # Where there is room for some producers alone, it is the others' turn next time. (The kernel reports streams
+        # that always have something in the same order each time.)
+        return source.last_read if isinstance(source, Producer) else 0
+
+    def _wait(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for the next events that may be acted upon now."""
+        if self._ended or not self._has_room():
+            return self._requests.select()
+        if self._fences or self._acknowledges or self._asked:
+            return self._everything.select()
+        slow = self._was_slow or self._is_slow()
+        return self._requests.select(PATIENCE_WITH_SLOW if slow else PATIENCE) or self._everything.select()
+
+    def _is_slow(self) -> bool:
+        return time.monotonic() > self._answered + SLOW
+
+    # Producers come and go.
+
+    def _watch(self, source: socket.socket) -> None:
+        for selector in (self._requests, self._everything):
+            selector.register(source, selectors.EVENT_READ, source)
+
+    def _unwatch(self, source: socket.socket) -> None:
+        for selector in (self._requests, self._everything):
+            selector.unregister(source)
+
+    def _accept(self) -> None:
+        try:
+            connected, copy = self._accept_with_copy()
+        except BlockingIOError:
+            return  # It has gone again.
+        except OSError:
+            # No descriptor is left: connections wait until one is. Watching on would only spin.
+            self._full = True
+            try:
+                # Another thread may have closed one just before it could know that this is waited for.
+                connected, copy = self._accept_with_copy()
+            except OSError:
+                self._unwatch(self._listening)
+                return
+            self._full = False
+        connected.setblocking(True)  # Some systems hand the listening socket's mode on.
+        self._on_connect(connected, copy)
+
+    def _accept_with_copy(self) -> tuple[socket.socket, socket.socket]:
+        """Accept a connection only if there is a descriptor for its copy as well: it can't be sent back to wait."""
+        with self._listening.dup():
+            connected, _ = self._listening.accept()
+        return connected, connected.dup()
+
+    def _accept_again(self) -> None:
+        if self._full:
+            self._full = False
+            self._watch(self._listening)
+
+    def _take_added(self) -> None:
+        while self._added:
+            producer = self._added.popleft()
+            self._producers.add(producer)
+            self._everything.register(producer.stream, selectors.EVENT_READ, producer)
+
+    def _drop(self, producer: Producer) -> None:
+        self._forget(producer)
+        for fence in self._fences:
+            fence.unread.pop(producer, None)
+        producer.stream.close()
+        self._accept_again()
+
+    def _forget(self, producer: Producer) -> None:
+        self._everything.unregister(producer.stream)
+        self._producers.discard(producer)
+
+    def _drop_consumer(self) -> None:
+        """Go on without a consumer, which has closed its end: the parent is about to leave."""
+        assert self._consumer is not None
+        self._unwatch(self._consumer)
+        self._consumer.close()
+        self._consumer = None
+        self._asked = False
+
+    # Frames come in.
+
+    def _read(self, producer: Producer) -> None:
+        self._reads += 1
+        producer.last_read = self._reads
+        target = producer.assembler.room() or self._buffer
+        size = self._receive(producer, target)
+        if not size:
+            self._drop(producer)
+            return
+        for fence in self._fences:
+            if producer in fence.unread:
+                fence.unread[producer] -= size
+                if size < len(target) or fence.unread[producer] <= 0:
+                    del fence.unread[producer]
+
+    def _receive(self, producer: Producer, target: memoryview) -> int:
+        """Read once from a stream, and hold what has become whole by that.
+
+        Args:
+            producer: Whose stream.
+            target: Where to: what the assembler has room for, or the buffer.
+
+        Returns:
+            How many bytes; -1 if there is nothing yet. 0 at the end: the process has closed the stream or died, and an
+            unfinished frame goes with it.
+        """
+        try:
+            size = producer.stream.recv_into(target)
+        except BlockingIOError:
+            return -1
+        except OSError:
+            return 0
+        try:
+            if size:
+                in_buffer = target is self._buffer
+                block = producer.assembler.feed(target[:size]) if in_buffer else producer.assembler.filled(size)
+                self._hold(block)
+                if block and self._acknowledges and isinstance(producer.stream, socket.socket):
+                    producer.stream.sendall(ACKNOWLEDGEMENT)  # The producer waits for it, so it was one frame.
+        except (ValueError, MemoryError, OSError):
+            # No stream of frames, so what follows can't be made out; or there is no memory; or the process has died.
+            return 0
+        return size
+
+    def _has_room(self) -> bool:
+        # What is read at once must fit. But where nothing is held, a limit can't be too low for it.
+        return not self._held or self._held + READ_SIZE + WORKING_MEMORY <= self._limit
+
+    def _hold(self, block: bytes | bytearray) -> None:
+        if block:
+            self._blocks.append(block)
+            self._held += len(block)
+
+    def _pass_fences(self) -> None:
+        """Let each act whose fence has nothing unread before it.
+
+        A stream with nothing to read has nothing from before. The others are read here, while there is room.
+        """
+        while self._fences and self._has_room():
+            readable = {key.data for key, _ in self._everything.select(0)}
+            for fence in self._fences:
+                for producer in fence.unread.keys() - readable:
+                    del fence.unread[producer]
+            while self._fences and not self._fences[0].unread:
+                self._fences.popleft().act()
+            if self._fences:
+                for producer in list(self._fences[0].unread):
+                    if self._has_room():
+                        self._read(producer)
+
+    # The consumer asks, and is answered.
+
+    def _take_requests(self) -> None:
+        assert self._consumer is not None
+        try:
+            size = self._consumer.recv_into(self._buffer)
+        except OSError:
+            size = 0
+        if not size:
+            self._drop_consumer()
+            return
+        received = self._received
+        received += self._buffer[:size]
+        while received:
+            request = received[:1]
+            end = 1
+            if request == ASK:
+                self._asked = True
+                self._was_slow = self._is_slow()
+            elif request == NOW:
+                if self._asked:
+                    self._add_fence(partial(self._answer_now, self._answers))
+            elif request == PUT:
+                start = 1 + HEADER.size
+                if len(received) < start:
+                    return
+                end = start + (HEADER.unpack_from(received, 1)[0] & LENGTH)
+                if len(received) < end:
+                    return
+                self._add_fence(partial(self._hold, bytes(received[1:end])))
+            elif request == END:
+                self._refuse()
+                self._add_fence(self._end)
+            else:
+                raise AssertionError(f"the consumer said {bytes(request)!r}")
+            del received[:end]
+
+    def _add_fence(self, act: Callable[[], None]) -> None:
+        self._take_added()  # What was put before came from a process that had been added before.
+        self._fences.append(Fence(act, self._producers))
+
+    def _refuse(self) -> None:
+        """Let no further producer connect. What the others have put is still read."""
+        if self._refuses:
+            return
+        with self._adding:
+            self._refuses = True
+        self._take_added()  # Each was added before, or is told that it can't be.
+        if not self._full:
+            self._unwatch(self._listening)
+        self._full = False
+        self._listening.close()
+
+    def _end(self) -> None:
+        """Refuse what is put from now on, in such a way that its producer is told.
+
+        Guarantee: each frame either comes out of the queue, or its write raises an error. Over AF_INET the error is
+        that the frame isn't acknowledged.
+        """
+        for producer in list(self._producers):
+            if self._acknowledges:
+                self._drop(producer)
+            else:
+                self._forget(producer)
+                self._shut_down(producer)
+        self._ended = True
+
+    def _shut_down(self, producer: Producer) -> None:
+        stream = producer.stream
+        if isinstance(stream, socket.socket):
+            # Some systems (macOS) drop what is unread then, so that is read first; but a producer that writes all the
+            # while isn't waited for.
+            for _ in range(MOST_IN_SOCKET // READ_SIZE):
+                if self._read_rest(producer) <= 0:
+                    break
+            with contextlib.suppress(OSError):
+                stream.shutdown(socket.SHUT_RD)
+            while self._read_rest(producer) > 0:
+                pass
+        else:
+            while not stream.shutdown() and self._read_rest(producer):
+                pass
+        stream.close()
+
+    def _read_rest(self, producer: Producer) -> int:
+        return self._receive(producer, producer.assembler.room() or self._buffer)
+
+    def _answer_now(self, answers: int) -> None:
+        if self._asked and self._answers == answers:
+            self._send_block()
+
+    def _answer(self) -> None:
+        if self._asked and (self._blocks or self._ended):
+            self._send_block()
+
+    def _send_block(self) -> None:
+        """Answer the consumer with as much as makes a block, or with an empty one; or tell it that there is no more."""
+        assert self._consumer is not None
+        parts: list[bytes | bytearray] = []
+        size = 0
+        while self._blocks and size < BLOCK_SIZE:
+            parts.append(self._blocks.popleft())
+            size += len(parts[-1])
+        self._held -= size
+        self._asked = False
+        self._answers += 1
+        self._answered = time.monotonic()
+        header = BLOCK_HEADER.pack(ENDED if self._ended and not parts else size)
+        try:
+            if size < LARGE:
+                self._consumer.sendall(header + b"".join(parts))
+            else:
+                self._consumer.sendall(header)
+                for part in parts:
+                    self._consumer.sendall(part)
+        except OSError:  # The parent died. What it had asked for is lost with it, as with any queue.
+            self._drop_consumer()

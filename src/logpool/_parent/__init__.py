@@ -1,0 +1,1 @@
+"""What runs in the process that made the executor or relay, and in which records are handled."""

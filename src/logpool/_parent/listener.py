@@ -1,0 +1,294 @@
+"""`RelayListener`: hands the workers' records to the parent's logging, in a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from logging import Handler, LogRecord
+from logging.handlers import QueueListener
+
+from logpool._process import forks
+from logpool._process.hints import Any
+from logpool._transport.queue import LogQueue
+from logpool._transport.wire import Frame
+
+logger = logging.getLogger("logpool")
+
+SENTINEL = None
+"""What ends the thread: the same as the base class's."""
+
+_loggers = logging.Logger.manager.loggerDict
+
+_reporter = logging.NullHandler()
+"""Lends its `handleError`."""
+
+
+class FlushMark:
+    """Put into the queue behind the records that a flush waits for."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Flush:
+    """A call of `RelayListener.flush` that waits."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.reached = False  # Whether it is over because its mark came.
+
+
+class RelayListener(QueueListener, forks.ForkAware):
+    """Takes records from the log queue and has them handled as if they had been logged here.
+
+    Without handlers of its own it hands each record to the logger of its name, and so to the handlers, filters and
+    propagation that the parent has set up. With handlers, it hands records to those alone.
+
+    While it runs, nothing else can get from the queue.
+    """
+
+    queue: LogQueue
+
+    def __init__(self, queue: LogQueue, handlers: tuple[Handler, ...] | None = None) -> None:
+        """Make a listener that isn't started.
+
+        Args:
+            queue: Where the records come from.
+            handlers: Get every record that their level lets through; None: the loggers of this process do.
+        """
+        super().__init__(queue, *(handlers or ()), respect_handler_level=True)
+        self._by_logger = handlers is None
+        self._lock = threading.Lock()  # Held while the thread is started, stopped, and waited for.
+        self._running: threading.Thread | None = None
+        self._finishes = False  # Whether `finish` was called: the queue ends.
+        self._finished = False  # Whether all that came out of the queue has been handled.
+        self._at_end: Callable[[], object] | None = None  # What the thread calls when it has handled all.
+        self._has_thread = False  # Whether the thread will see a mark that is put now.
+        self._thread_is_over = threading.Event()
+        self._manager_is_gone = False
+        self._flushes: dict[int, Flush] = {}
+        self._numbers = itertools.count()
+        # Held while a record is handled. See before_fork.
+        self._handling = threading.RLock()
+        forks.register(self)
+
+    def start(self) -> None:
+        """Start the thread.
+
+        Raises:
+            RuntimeError: It is running, or no thread can be started. `finish` handles the records in the second case.
+        """
+        with self._lock:
+            if self._running is not None:
+                raise RuntimeError("the listener is already running")
+            # A daemon, as in the base class: an interpreter that exits without `stop` isn't held up.
+            thread = threading.Thread(target=self._run_in_thread, name="logpool-listener", daemon=True)
+            self.queue.reserved = self._has_thread = True
+            self._thread_is_over.clear()
+            self._running = thread  # Before it runs: its first record's handler may ask whether it is in this thread.
+            try:
+                thread.start()
+            except BaseException:
+                self._running = None
+                self.queue.reserved = self._has_thread = False
+                raise
+
+    def stop(self) -> None:
+        """Have all records handled that were put before, and end the thread.
+
+        What is put later stays in the queue: for a listener of the user's, until this one is started again, or until
+        the relay ends. Called by a handler, in the thread itself, it doesn't wait.
+        """
+        if self.is_current_thread():
+            self.enqueue_sentinel()
+            return
+        with self._lock:
+            if self._running is not None:
+                self.enqueue_sentinel()
+                self._join()
+
+    def enqueue_sentinel(self) -> None:
+        """Put what ends the thread behind all records that were put before."""
+        # If the manager process is gone, the thread notices by itself.
+        with contextlib.suppress(OSError):
+            self.queue.put_nowait(SENTINEL)
+
+    def finish(self, at_end: Callable[[], object]) -> None:
+        """End the queue, and have all handled that was put before.
+
+        Where no thread is running, because the user has stopped it or none could be started, this is done here. It may
+        be repeated if it was interrupted. Called by a handler, in the thread itself, it doesn't wait.
+
+        Args:
+            at_end: Called when all has been handled.
+        """
+        self._finishes = True
+        with contextlib.suppress(OSError):  # If the manager process is gone, the thread notices by itself.
+            self.queue.end()
+        if self.is_current_thread():
+            self._at_end = at_end
+            return
+        with self._lock:
+            if self._running is not None:
+                self._join()
+            if not self._finished:  # Or the thread was ended by `stop`, before the queue was.
+                self.run()
+        at_end()
+
+    def _join(self) -> None:
+        assert self._running is not None
+        # A join that is interrupted makes Python (3.11, 3.12) believe that the thread has ended.
+        self._thread_is_over.wait()
+        self._running.join()
+        self._running = None
+
+    def is_current_thread(self) -> bool:
+        """Tell whether the caller is a handler that this listener is just calling."""
+        return threading.current_thread() is self._running
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until all that was put before has been handled.
+
+        Args:
+            timeout: Seconds to wait at most; None: as long as it takes.
+
+        Returns:
+            Whether that happened: False if the time was over first, the manager process is gone, or the thread isn't
+            running. But once the relay has ended all has been handled.
+
+        Raises:
+            RuntimeError: Called by a handler, in the listener's own thread, which can't wait for itself.
+        """
+        if self.is_current_thread():
+            raise RuntimeError("cannot wait for the log listener in its own thread")
+        if self._running is None:
+            return self._finished and not self._manager_is_gone
+        number = next(self._numbers)
+        flush = self._flushes[number] = Flush()
+        try:
+            self.queue.put_nowait(FlushMark(number))
+            if self._has_thread:  # Else the mark will not be seen.
+                flush.over.wait(timeout)
+        except OSError:
+            return False
+        finally:
+            del self._flushes[number]
+        return flush.reached or (self._finished and not self._manager_is_gone)
+
+    def _run_in_thread(self) -> None:
+        try:
+            self.run()
+        finally:
+            self.queue.reserved = self._has_thread = False
+            for number in list(self._flushes):
+                self._end_flush(number, reached=False)
+            try:
+                if self._at_end is not None:
+                    self._at_end()
+            finally:
+                self._thread_is_over.set()
+
+    def run(self) -> None:
+        """Handle records until the sentinel comes, the queue has ended, or the manager process is gone."""
+        try:
+            while self._handle_frames(self.queue.get_frames()):
+                pass
+        except (OSError, EOFError):
+            self._manager_is_gone = self._finished = True
+            self.report(logging.ERROR, "The log manager process is gone. Workers write their records to stderr.")
+
+    def _handle_frames(self, frames: Iterable[Frame]) -> bool:
+        """Handle what was got. Raises nothing.
+
+        Returns:
+            False behind the sentinel, or at the end of the queue.
+        """
+        at_end = True
+        for frame in frames:
+            at_end = False
+            _, pickled = frame
+            try:
+                record = self.queue.decode(frame)
+            except BaseException:  # As in `handle`.
+                self.report(logging.ERROR, "A record was lost: it can't be rebuilt in this process.", exc_info=True)
+                continue
+            if pickled:
+                if record is SENTINEL:
+                    return False
+                if isinstance(record, FlushMark):
+                    self._end_flush(record.number, reached=True)
+                    continue
+            self.handle(record)
+        self._finished = at_end
+        return not at_end
+
+    def handle(self, record: LogRecord) -> None:
+        """Have a record handled. An error in a handler or filter is reported, and costs no other record.
+
+        Args:
+            record: The record.
+        """
+        # A fork has it for a moment: for no longer than a fork may take, lest two threads wait for each other.
+        has_lock = self._handling.acquire(timeout=forks.TIMEOUT)
+        try:
+            if self._by_logger:
+                # As getLogger finds it, without the lock.
+                found = _loggers.get(record.name)
+                (found if isinstance(found, logging.Logger) else logging.getLogger(record.name)).handle(record)
+            else:
+                super().handle(record)
+        except BaseException:  # Also a handler's SystemExit: it was to end a program, and would end this thread alone.
+            # There may be no stderr to report to.
+            with contextlib.suppress(BaseException):
+                _reporter.handleError(record)
+        finally:
+            if has_lock:
+                self._handling.release()
+
+    def report(self, level: int, text: str, *, exc_info: bool = False, **fields: Any) -> None:
+        """Log, where the workers' records go, what is to be said about the pool itself. Raises nothing.
+
+        Args:
+            level: The record's level.
+            text: The message.
+            exc_info: Whether to add the current exception.
+            **fields: Attributes of the record.
+        """
+        # What goes wrong with that can't be said any more.
+        with contextlib.suppress(BaseException):
+            if self._by_logger:
+                logger.log(level, text, exc_info=exc_info, extra=fields)
+            elif logger.isEnabledFor(level):
+                info = sys.exc_info() if exc_info else None
+                self.handle(logger.makeRecord(logger.name, level, __file__, 0, text, (), info, "report", fields))
+
+    def before_fork(self, deadline: float) -> None:
+        """Wait until no record is being handled, lest the child inherit a lock that is held for ever.
+
+        `logging` makes its own locks anew in a child, but a stream has one as well, which the child waits for when it
+        flushes stdout at its end. A handler that is slow, or that waits itself for the thread that forks, can't be
+        waited for.
+        """
+        self._handling.acquire(timeout=max(0.0, deadline - time.monotonic()))
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        with contextlib.suppress(RuntimeError):  # It had taken too long.
+            self._handling.release()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew, as a listener that was never started: the child has no such thread."""
+        self._handling = threading.RLock()
+        self._lock = threading.Lock()
+        self._running = None
+
+    def _end_flush(self, number: int, *, reached: bool) -> None:
+        flush = self._flushes.get(number)
+        if flush is not None:
+            flush.reached = reached
+            flush.over.set()

@@ -1,0 +1,164 @@
+"""How the manager process is started: forked, or as a program of its own.
+
+    ForkedProcess.start  ── fork ───────────────▶ serve
+    ProgramProcess.start ── python -c ... ──────▶ main ──▶ serve
+                         ── pipe: sockets, key ─▶
+
+Either has no descriptors but its own and the standard three. What `multiprocessing` starts by itself would keep all of
+the parent's (fork), or import the user's main module (forkserver, spawn).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import sys
+from multiprocessing import process, util
+from multiprocessing.context import BaseContext
+
+from logpool._manager.main import serve
+from logpool._manager.server import Sockets
+
+Arguments = tuple[str | None, bytes, int]
+"""What `serve` takes besides the sockets."""
+
+SOURCE_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""Where the package is. What else is there, in a folder of all that is installed, must hide no standard module."""
+
+COMMAND = "import sys; sys.path.append(sys.argv[1]); from logpool._manager.main import main; main(int(sys.argv[2]))"
+
+
+def make_process(context: BaseContext, sockets: Sockets, arguments: Arguments, *, name: str) -> process.BaseProcess:
+    """Return the manager process, not started.
+
+    Args:
+        context: Whose start method decides how it is started.
+        sockets: As for `serve`.
+        arguments: As for `serve`.
+        name: The process's.
+    """
+    if sys.platform != "win32":
+        if context.get_start_method() == "fork":
+            return ForkedProcess(sockets, arguments, name)
+        if not getattr(sys, "frozen", False):  # Else there is no interpreter that takes a command.
+            return ProgramProcess(sockets, arguments, name)
+    made: process.BaseProcess = context.Process(  # type: ignore[attr-defined]
+        target=serve, args=(sockets, *arguments), name=name
+    )
+    return made
+
+
+if sys.platform != "win32":
+    from multiprocessing import popen_fork
+
+    class ManagerProcess(process.BaseProcess):
+        """A process of `multiprocessing`, but for its start."""
+
+        def __init__(self, sockets: Sockets, arguments: Arguments, name: str) -> None:
+            super().__init__(name=name)
+            self.sockets = sockets
+            self.arguments = arguments
+
+        def descriptors(self) -> list[int]:
+            """Return the descriptors of the sockets, in the order in which `Sockets` takes them."""
+            return [item.fileno() for item in (self.sockets.listening, self.sockets.sentinel, self.sockets.consumer)]
+
+    class ForkedProcess(ManagerProcess):
+        """Forked."""
+
+        @staticmethod
+        def _Popen(process_object: process.BaseProcess) -> ForkLaunch:  # noqa: N802
+            return ForkLaunch(process_object)
+
+    class ProgramProcess(ManagerProcess):
+        """A program of its own."""
+
+        @staticmethod
+        def _Popen(process_object: process.BaseProcess) -> ProgramLaunch:  # noqa: N802
+            return ProgramLaunch(process_object)
+
+    # Private, but what each context's class of processes sets (`_Popen`) and extends (`Popen._launch`). There is no
+    # public way to have a process among the children that `multiprocessing` knows, and to wait for its end with a
+    # timeout and without polling, and to say how it is started.
+
+    class ForkLaunch(popen_fork.Popen):
+        """Forks the process, which keeps nothing of its parent's but what it needs."""
+
+        def _launch(self, process_obj: process.BaseProcess) -> None:
+            assert isinstance(process_obj, ForkedProcess)
+            # It ends when the process does, which is what `join` waits for.
+            self.sentinel, its_end = os.pipe()
+            self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
+            try:
+                self.pid = os.fork()
+                if self.pid == 0:
+                    _serve_and_exit(process_obj, its_end)
+            except BaseException:
+                self.finalizer()
+                raise
+            finally:
+                os.close(its_end)
+
+    class ProgramLaunch(popen_fork.Popen):
+        """Starts the program, and hands it what it needs."""
+
+        def _launch(self, process_obj: process.BaseProcess) -> None:
+            from multiprocessing import spawn  # Here, because the program itself doesn't need it.
+
+            assert isinstance(process_obj, ProgramProcess)
+            descriptors = process_obj.descriptors()
+            # -S: what `site` imports isn't needed. -P: a module in the current directory hides no other.
+            options = ["-S", "-P", *(["-E"] if sys.flags.ignore_environment else [])]
+            # It ends when the process does, which is what `join` waits for.
+            self.sentinel, its_end = os.pipe()
+            self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
+            theirs = [its_end]
+            try:
+                read_end, write_end = os.pipe()
+                theirs.append(read_end)
+                with open(write_end, "wb") as pipe:
+                    # Before it is started, so that it never finds less, whatever happens to this process. A pipe has
+                    # room for that.
+                    pipe.write(pickle.dumps((descriptors, process_obj.arguments)))
+                command = [spawn.get_executable(), *options, "-c", COMMAND, SOURCE_FOLDER, str(read_end)]
+                self.pid = util.spawnv_passfds(
+                    os.fsencode(command[0]),
+                    [os.fsencode(part) for part in command],
+                    (read_end, its_end, *descriptors),
+                )
+            except BaseException:
+                self.finalizer()
+                raise
+            finally:
+                for descriptor in theirs:
+                    os.close(descriptor)
+
+    def _serve_and_exit(server: ForkedProcess, its_end: int) -> None:
+        """Do what the forked process does. Doesn't return: what the parent was doing isn't this process's."""
+        code = 1
+        try:
+            # What the parent's memory holds is never freed here: an object whose descriptor is closed below would close
+            # the one that has got its number.
+            gc.freeze()
+            _close_all_but({0, 1, 2, its_end, *server.descriptors()})
+            serve(server.sockets, *server.arguments)
+            code = 0
+        except BaseException:
+            sys.__excepthook__(*sys.exc_info())
+        finally:
+            os._exit(code)
+
+    def _close_all_but(kept: set[int]) -> None:
+        ends = sorted(kept)
+        for one, next_one in zip(ends, [*ends[1:], _descriptor_limit(ends[-1] + 1)]):
+            if one + 1 < next_one:
+                os.closerange(one + 1, next_one)
+
+    def _descriptor_limit(least: int) -> int:
+        """Return a number that is greater than that of any descriptor."""
+        # The limit may be a thousand million, and some systems close one number after the other.
+        try:
+            return max(map(int, os.listdir("/dev/fd")), default=least) + 1
+        except OSError:
+            return os.sysconf("SC_OPEN_MAX")

@@ -1,0 +1,184 @@
+"""`RelayService`: the manager process, the queue and the listener of one relay or executor, and when they live.
+
+state       what there is
+NEW         checked arguments
+PREPARED    all that children need: they may be started
+RUNNING     the manager process; and the listener's thread, once `listen` was called
+CLOSED      nothing; all records have been handled
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from multiprocessing import util
+from multiprocessing.context import BaseContext
+
+from logpool._parent.listener import RelayListener
+from logpool._parent.manager import LogManager, State
+from logpool.record import rebuild
+from logpool.worker import Installation
+
+logger = logging.getLogger("logpool")
+
+
+class RelayService:
+    """The parts of a relay, each of which can be started by itself.
+
+    Attributes:
+        manager: The manager process's handle.
+        listener: What handles the records. There from `prepare` on.
+        installation: What a child gets. There from `prepare` on.
+    """
+
+    manager: LogManager
+    listener: RelayListener
+    installation: Installation
+
+    def __init__(
+        self,
+        mp_context: BaseContext | None,
+        handlers: Iterable[logging.Handler] | None,
+        level: int | str | None,
+        backlog: int,
+    ) -> None:
+        """Check the arguments, which are `LogRelay`'s. Nothing is started."""
+        self._handlers = None if handlers is None else _check_handlers(handlers)
+        self._level = None if level is None else _check_level(level)
+        self._backlog = _check_backlog(backlog)
+        self._context = mp_context
+        self._process = os.getpid()
+        self._closing = threading.Lock()
+        self._has_run = False
+        self.manager = LogManager(self._backlog, ctx=mp_context, rebuild=rebuild)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has been prepared."""
+        return self.manager.state is State.NEW
+
+    @property
+    def has_run(self) -> bool:
+        """Whether the manager process is running, or has been."""
+        return self._has_run
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it was closed before the manager process was running."""
+        return self.manager.state is State.CLOSED and not self._has_run
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this is a copy, with which this process was forked."""
+        return os.getpid() != self._process
+
+    def anew(self) -> RelayService:
+        """Return the same for this process, not started, and drop what is left of this one."""
+        if self.is_inherited and not self.is_new:
+            self.manager.parent_sentinel.close()
+        return RelayService(self._context, self._handlers, self._level, self._backlog)
+
+    def prepare(self) -> None:
+        """Make all that children need. They may be started from now on; `launch` and `listen` are due.
+
+        Raises:
+            OSError: The system has no descriptor or port left. Nothing is left behind.
+            RuntimeError: It was prepared before.
+        """
+        if not self.is_new:
+            raise RuntimeError("a relay can only be started once")
+        try:
+            self.manager.prepare()
+            queue = self.manager.queue
+            self.listener = RelayListener(queue, self._handlers)
+            self.installation = Installation(queue, self._level)
+            # Also when this is collected, or when the interpreter exits.
+            self._finalize = util.Finalize(self, _close, args=(self.listener, self.manager), exitpriority=1)
+        except BaseException:
+            self.manager.shutdown()
+            raise
+        if not isinstance(queue.address, str) and os.name == "posix":
+            logger.warning(
+                "No temporary directory can hold the log queue's socket. Records go over the loopback interface, "
+                "which takes six times as long."
+            )
+
+    def launch(self) -> None:
+        """Start the manager process.
+
+        Raises:
+            OSError: The system has no descriptor or process left. Nothing is left behind; children that were started
+                meanwhile are told by the parent sentinel.
+        """
+        try:
+            self.manager.launch()
+            self._has_run = True
+        except BaseException:
+            self.close()
+            raise
+
+    def listen(self) -> None:
+        """Start the listener's thread.
+
+        Raises:
+            RuntimeError: No thread can be started. What children log is handled by `close`, then.
+        """
+        self.listener.start()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Do what `LogRelay.flush` does."""
+        return self.listener.flush(timeout)
+
+    def close(self) -> None:
+        """Have all records handled that children have logged, and end listener and manager process.
+
+        What a child logs later goes to its stderr. It may be called again: it goes on where it was interrupted, and
+        does nothing when all is done.
+        """
+        if self.manager.state in (State.NEW, State.CLOSED) or self.is_inherited:
+            return
+        if self.manager.state is State.RUNNING and self.listener.is_current_thread():
+            _close(self.listener, self.manager)  # It doesn't wait, and so takes no lock.
+            return
+        with self._closing:
+            _close(self.listener, self.manager)
+        self._finalize.cancel()
+
+
+def _close(listener: RelayListener, manager: LogManager) -> None:
+    if manager.state is State.RUNNING:
+        listener.finish(at_end=manager.shutdown)
+    else:
+        manager.shutdown()
+
+
+def _check_handlers(handlers: Iterable[logging.Handler]) -> tuple[logging.Handler, ...]:
+    try:
+        checked = tuple(handlers)
+    except TypeError:
+        raise TypeError(f"handlers must be an iterable of logging.Handler, not {handlers!r}") from None
+    for handler in checked:
+        if not isinstance(handler, logging.Handler):
+            raise TypeError(f"each handler must be a logging.Handler, not {handler!r}")
+    return checked
+
+
+def _check_level(level: int | str) -> int:
+    if isinstance(level, str):
+        try:
+            return logging.getLevelNamesMapping()[level]
+        except KeyError:
+            raise ValueError(f"Unknown level: {level!r}") from None
+    if not isinstance(level, int):
+        raise TypeError(f"Level not an integer or a valid string: {level!r}")
+    return int(level)  # An enum's may be of a class that can't be pickled.
+
+
+def _check_backlog(backlog: int) -> int:
+    if not isinstance(backlog, int):
+        raise TypeError(f"the backlog must be an integer, a number of bytes, not {backlog!r}")
+    if backlog <= 0:
+        raise ValueError("the backlog must be greater than 0 bytes")
+    return backlog

@@ -1,0 +1,106 @@
+"""`Consumer`: how the process that made the log queue asks the manager process for what is in it.
+
+    request ── ASK, NOW, PUT frame, END ─▶ manager process
+    receive ◀──────────────── block ──
+
+Guarantee:
+    A signal handler that raises, Ctrl-C say, may interrupt either method anywhere: what was half said is completed by
+    the next call, and what was half received is kept. So each call that moves bytes is one call in C that also notes
+    what it has moved (`list.extend(map(...))`), as handlers run between calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections import deque
+from multiprocessing import connection
+
+from logpool._transport.wire import ASK, BLOCK_HEADER, ENDED, NO_SIGNAL, NOW
+
+
+class Consumer:
+    """The consumer's end of a connection to the manager process."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        """Take over a connected socket, by which the manager process knows its consumer."""
+        self._socket = connected
+        # Reentrant: a signal handler may make a request while its thread is sending one.
+        self._send_lock = threading.RLock()
+        self._sending = False
+        self._requests: deque[tuple[bytes, list[int]]] = deque()  # Each with the sizes of its parts that are out.
+        self._asked = False  # Whether an answer is due.
+        self._incoming: tuple[list[bytes], list[bytes]] = [], []  # Parts of its header, and of its block.
+
+    def request(self, message: bytes) -> None:
+        """Say something to the manager process.
+
+        Called by a signal handler that has interrupted a request, it returns at once, and the interrupted one sends
+        the message.
+
+        Raises:
+            OSError: The manager process is gone.
+        """
+        self._requests.append((message, []))
+        with self._send_lock:
+            if self._sending:
+                return
+            while self._requests:
+                self._sending = True
+                try:
+                    self._send()
+                finally:
+                    self._sending = False
+
+    def _send(self) -> None:
+        while self._requests:
+            message, sizes = self._requests[0]
+            rest = memoryview(message)[sum(sizes) :]
+            if rest:
+                sizes.extend(map(self._socket.send, (rest,), (NO_SIGNAL,)))
+            else:
+                self._requests.popleft()
+
+    def receive(self, timeout: float | None = None) -> bytes | None:
+        """Ask for a block and wait for it. One thread at a time may do so.
+
+        Args:
+            timeout: Seconds to wait before an empty block will do; None: as long as it takes.
+
+        Returns:
+            Frames, one behind the other; None: the queue has ended.
+
+        Raises:
+            OSError: The manager process is gone.
+            EOFError: The manager process is gone.
+        """
+        if not self._asked:
+            self.request(ASK)
+            self._asked = True
+        header, parts = self._incoming
+        # Where a part of the answer is here, because the last call was interrupted, the rest is on its way.
+        if timeout is not None and not header and not (timeout and connection.wait([self._socket], timeout)):
+            self.request(NOW)
+        (length,) = BLOCK_HEADER.unpack(self._receive_all(header, BLOCK_HEADER.size))
+        block = None if length == ENDED else self._receive_all(parts, length)
+        self._incoming = [], []
+        self._asked = False
+        return block
+
+    def _receive_all(self, parts: list[bytes], size: int) -> bytes:
+        while missing := size - sum(map(len, parts)):
+            parts.extend(map(self._socket.recv, (missing,), (socket.MSG_WAITALL,)))
+            if not parts[-1]:
+                raise EOFError("the log manager is gone")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def shut_down(self) -> None:
+        """Close the connection, and have a thread that waits for a block told."""
+        with contextlib.suppress(OSError):  # It is closed, or the manager process is gone.
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def close(self) -> None:
+        """Close this process's copy of the connection alone: in a forked child."""
+        self._socket.close()

@@ -1,0 +1,364 @@
+"""`LogQueue`: the log queue as each process sees it.
+
+    producer: any process                  manager process               consumer: the process that made the queue
+    put ── frame, frame, frame, ... ─────▶ Broker ◀─────────── ASK ───── get
+                                                  ── block ────────────▶
+                                                  ◀─────────── PUT ───── put: behind all that was put before
+
+The queue itself lives in the manager process. A producer has a pipe of its own to it, or a socket where there are no
+pipes fit for it (pipe.py). A put is one write of one frame into that, with no reply: what was put has left the process,
+and is in the kernel when the process dies. The consumer has a socket, on which it asks and is answered with all frames
+that there are (consumer.py).
+
+Over AF_INET each put is acknowledged, and waits for that: what TCP has taken may come later than what another process
+puts afterwards, and the kernel may not have passed it on when the process dies. Over AF_UNIX it is in the receiver's
+queue when the write returns.
+
+A put by the consumer goes by way of its socket, and the manager gives it its place behind everything that any process
+had put before. So a sentinel ends a `QueueListener` after the last record, as with any other queue.
+"""
+
+from __future__ import annotations
+
+import pickle
+import queue
+import socket
+import threading
+import time
+from collections import deque
+from multiprocessing import AuthenticationError, connection, process
+
+from logpool._process import directory, forks, signals
+from logpool._process.hints import TYPE_CHECKING, Any
+from logpool._transport import pipe
+from logpool._transport.consumer import Consumer
+from logpool._transport.wire import (
+    END,
+    LARGE,
+    NO_SIGNAL,
+    PICKLED,
+    PIPE,
+    PIPED,
+    PUT,
+    READY,
+    SOCKET,
+    UNIX,
+    Address,
+    Frame,
+    configure_socket,
+    header_of,
+    receive,
+    split,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Stream = socket.socket | pipe.WritingEnd
+"""What a producer writes into."""
+
+
+class LogQueue(forks.ForkAware):
+    """A multi-process queue for log records, with the interface of `queue.Queue`.
+
+    It can be handed to child processes of any start method, where the standard library's
+    `logging.handlers.QueueHandler` works with it; and a `QueueListener` in the process that made it, which alone gets.
+
+    Items of one thread are got in the order in which they were put. The queue is bounded, in bytes: a put waits while
+    the manager holds as much as it may; but not one by the process that gets, which could wait for itself.
+
+    An instance may be used by all threads of a process, by signal handlers, and by forked children.
+
+    Attributes:
+        address: Where the manager process listens.
+        reserved: Whether the relay's own listener takes what is put, so that `get` isn't for others.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        path: str | None = None,
+        *,
+        consumer: Consumer | None = None,
+        rebuild: Callable[[bytes | memoryview], Any] = bytes,
+    ) -> None:
+        """Make the queue's interface for this process. A producer connects when it puts for the first time.
+
+        Args:
+            address: Where the manager process listens.
+            path: The directory that has the key to it; None: the key is the `authkey` of each process.
+            consumer: The manager's one consumer; None: this process doesn't get.
+            rebuild: Makes an item of what `put_record` was given, in the process that gets.
+        """
+        self.address = address
+        self._path = path
+        self._family: int = UNIX if isinstance(address, str) else socket.AF_INET
+        self._acknowledged = self._family == socket.AF_INET
+        self._rebuild = rebuild
+        self._begin(consumer)
+        forks.register(self)
+
+    def _begin(self, consumer: Consumer | None = None) -> None:
+        # Reentrant: a signal handler may log while its thread is writing, or waiting for an answer.
+        self._put_lock = threading.RLock()
+        self._writing = False
+        self._stream: Stream | None = None
+        self._spare: list[Stream] = []
+        self._get_lock = threading.RLock()
+        self._consumer = consumer
+        self._got: deque[Frame] = deque()
+        self.reserved = False
+
+    def __reduce__(self) -> tuple[type[LogQueue], tuple[Address, str | None]]:
+        return LogQueue, (self.address, self._path)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self.address!r}>"
+
+    def after_fork_in_child(self) -> None:
+        """Drop the parent's connections: the child makes its own when it needs one."""
+        self._close_streams()
+        if self._consumer is not None:
+            self._consumer.close()
+        self._begin()
+
+    def __del__(self) -> None:
+        self._close_streams()
+        if self._consumer is not None:
+            self._consumer.close()
+
+    def _close_streams(self) -> None:
+        for stream in (self._stream, *self._spare):
+            if stream is not None:
+                stream.close()
+        self._stream = None
+        self._spare.clear()
+
+    def close(self) -> None:
+        """Close this process's connections. The next put makes a new one; a process that gets can do so no more."""
+        with self._put_lock:
+            self._close_streams()
+        if self._consumer is not None:
+            self._consumer.shut_down()
+
+    # Putting.
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item into the queue.
+
+        When this returns, the item has left the process. It waits while the queue is full; it never raises
+        `queue.Full`, because a log record that is thrown away is worse than one that is late.
+
+        Args:
+            item: Something that can be pickled.
+            block: Accepted for the sake of the interface.
+            timeout: Accepted for the sake of the interface.
+
+        Raises:
+            OSError: The manager process is gone.
+            EOFError: It went while a connection to it was being made.
+            ValueError: The item is larger than `wire.MAX_BODY` bytes.
+            Exception: What pickling raises.
+        """
+        self.put_nowait(item)
+
+    def put_nowait(self, item: object) -> None:
+        """Do the same as `put(item)`."""
+        body = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+        self._put(header_of(body, PICKLED), body)
+
+    def put_record(self, flat: bytes) -> None:
+        """Put a log record, which is got as a `logging.LogRecord`.
+
+        Args:
+            flat: As `flatten` makes it.
+
+        Raises:
+            OSError: As for `put`.
+            EOFError: As for `put`.
+            ValueError: As for `put`.
+        """
+        self._put(header_of(flat), flat)
+
+    def _put(self, header: bytes, body: bytes) -> None:
+        if self._consumer is not None:
+            self._consumer.request(PUT + header + body)
+            return
+        with self._put_lock:
+            if self._writing:
+                self._put_aside(header + body)
+                return
+            try:
+                self._writing = True
+                if self._stream is None:
+                    self._stream = self._connect()
+                if len(body) < LARGE:
+                    self._stream.sendall(header + body, NO_SIGNAL)
+                else:
+                    self._stream.sendall(header, NO_SIGNAL)
+                    self._stream.sendall(body, NO_SIGNAL)
+                if self._acknowledged:
+                    _await_acknowledgement(self._stream)
+            except BaseException:
+                # Part of the frame may be out. The manager drops what is unfinished when a connection ends.
+                if self._stream is not None:
+                    self._stream.close()
+                    self._stream = None
+                raise
+            finally:
+                self._writing = False
+
+    def _put_aside(self, frame: bytes) -> None:
+        """Put by way of another connection.
+
+        For a signal handler that logs while its own thread is writing: half a frame may be in the usual stream.
+        """
+        if self._spare:
+            self._put_into(self._spare.pop(), frame)
+            return
+        # Connecting takes some turns of both processes. Were this interrupted by a signal whose handler logs and has to
+        # connect as well, a timer that is faster than that would pile handlers up until RecursionError.
+        with signals.blocked():
+            self._put_into(self._connect(), frame)
+
+    def _put_into(self, stream: Stream, frame: bytes) -> None:
+        try:
+            stream.sendall(frame, NO_SIGNAL)
+            if self._acknowledged:
+                _await_acknowledgement(stream)
+        except BaseException:
+            stream.close()
+            raise
+        self._spare.append(stream)
+
+    def _connect(self) -> Stream:
+        """Make a connection to put by.
+
+        Both sides prove that they have the key. The manager answers when it knows the connection, so what is put into
+        it from then on is put before anything that comes later.
+        """
+        key = process.current_process().authkey if self._path is None else directory.read_key(self._path)
+        # A write into a pipe without a reader would end a program that has SIGPIPE's default.
+        kind = SOCKET if self._acknowledged or signals.broken_pipe_is_fatal() else PIPE
+        with signals.blocked():
+            # A handshake imports it. It may be interrupted by another, which would find half of it.
+            import hmac  # noqa: F401
+        try:
+            with connection.Client(self.address, authkey=key) as client:
+                client.send_bytes(kind)
+                answer = client.recv_bytes()
+                if answer not in (READY, PIPED):
+                    raise ConnectionRefusedError("the process that listens there is no log manager")
+                connected = configure_socket(socket.fromfd(client.fileno(), self._family, socket.SOCK_STREAM))
+        except AuthenticationError as error:
+            raise ConnectionRefusedError(f"the log manager has another key: {error}") from error
+        if answer == READY:
+            return connected
+        with connected, signals.blocked():  # What is received and not yet an object's would never be closed.
+            return pipe.receive(connected)
+
+    # Getting.
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Remove the next item from the queue and return it.
+
+        Args:
+            block: Whether to wait for an item.
+            timeout: Seconds to wait at most; None: as long as it takes.
+
+        Raises:
+            queue.Empty: There was none, or none in time; or the relay has ended.
+            ValueError: The timeout is negative.
+            RuntimeError: This process hasn't made the queue; or the relay's own listener takes what is put.
+            OSError: The manager process is gone.
+            EOFError: The manager process is gone.
+            Exception: What unpickling raises. The item is lost, the next one is not.
+        """
+        if timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
+        self._check_that_it_is_free()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        # Another thread may have the lock as long as it waits for an item of its own.
+        if not self._get_lock.acquire(block, -1 if timeout is None or not block else timeout):
+            raise queue.Empty
+        try:
+            if not self._got:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                self._fill(left if block else 0.0)
+            if not self._got:
+                raise queue.Empty
+            frame = self._got.popleft()
+        finally:
+            self._get_lock.release()
+        return self.decode(frame)
+
+    def get_nowait(self) -> Any:
+        """Do the same as `get(block=False)`."""
+        return self.get(block=False)
+
+    def empty(self) -> bool:
+        """Tell whether `get` would have to wait at this moment.
+
+        Raises:
+            RuntimeError: As for `get`.
+            OSError: The manager process is gone.
+            EOFError: The manager process is gone.
+        """
+        self._check_that_it_is_free()
+        if not self._get_lock.acquire(blocking=False):
+            return True  # Another thread waits for an item, or is just being given what there was.
+        try:
+            if not self._got:
+                self._fill(0.0)
+            return not self._got
+        finally:
+            self._get_lock.release()
+
+    def _check_that_it_is_free(self) -> None:
+        if self.reserved:
+            raise RuntimeError("the relay's listener takes what is put into the log queue: stop it first")
+
+    def get_frames(self) -> deque[Frame]:
+        """Wait for items and take all that there are: the way to get many at little cost.
+
+        Returns:
+            The frames; none if the queue has ended.
+
+        Raises:
+            OSError: The manager process is gone.
+            EOFError: The manager process is gone.
+        """
+        with self._get_lock:
+            if not self._got:
+                self._fill(None)
+            got, self._got = self._got, deque()
+            return got
+
+    def _fill(self, timeout: float | None) -> None:
+        """Get more frames from the manager. The caller has _get_lock."""
+        if self._consumer is None:
+            raise RuntimeError("only the process that made the log queue can get from it")
+        self._got.extend(split(self._consumer.receive(timeout) or b""))
+
+    def end(self) -> None:
+        """End the queue: what was put before is got, what a producer puts later is refused.
+
+        Raises:
+            OSError: The manager process is gone.
+        """
+        assert self._consumer is not None
+        self._consumer.request(END)
+
+    def decode(self, frame: Frame) -> Any:
+        """Make of a frame what was put into the queue.
+
+        Raises:
+            Exception: What unpickling raises, for an item whose class this process can't import, for example.
+        """
+        body, pickled = frame
+        return pickle.loads(body) if pickled else self._rebuild(body)
+
+
+def _await_acknowledgement(stream: Stream) -> None:
+    assert isinstance(stream, socket.socket)  # Over AF_INET there are no pipes.
+    receive(stream, 1)

@@ -1,0 +1,159 @@
+"""The manager's loop, in a thread of the test's own: what can't be brought about from outside a process at will."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from logpool._manager.broker import Broker
+from logpool._transport.wire import ASK, BLOCK_HEADER, END, ENDED, HEADER, PUT, split
+
+Run = Callable[[int], tuple[Broker, socket.socket]]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Where the broker listens."""
+    return str(tmp_path / "socket")
+
+
+@pytest.fixture
+def run(path: str) -> Iterator[Run]:
+    """Run brokers with a certain backlog, each with the consumer's socket. They must end well."""
+    ended_well: list[threading.Event] = []
+    with contextlib.ExitStack() as ends:
+
+        def run(backlog: int) -> tuple[Broker, socket.socket]:
+            listening = socket.socket(socket.AF_UNIX)
+            listening.bind(path)
+            listening.listen()
+            sentinel, other_end = socket.socketpair()
+            consumer, other_consumer = socket.socketpair()
+            ends.callback(other_consumer.close)
+            broker = Broker(listening, sentinel, consumer, backlog, lambda *_: pytest.fail("a peer was let in"))
+            ended = threading.Event()
+
+            def target() -> None:
+                broker.run()
+                ended.set()
+
+            thread = threading.Thread(target=target)
+            thread.start()
+            ends.callback(thread.join, 10)
+            ends.callback(other_end.close)
+            ended_well.append(ended)
+            return broker, other_consumer
+
+        yield run
+    assert all(ended.is_set() for ended in ended_well)
+
+
+def producer_of(broker: Broker) -> socket.socket:
+    its_end, other_end = socket.socketpair()
+    broker.add_producer(its_end)
+    return other_end
+
+
+def frame(body: bytes) -> bytes:
+    return HEADER.pack(len(body)) + body
+
+
+def receive_block(source: socket.socket) -> list[bytes] | None:
+    (length,) = BLOCK_HEADER.unpack(source.recv(BLOCK_HEADER.size, socket.MSG_WAITALL))
+    return None if length == ENDED else [bytes(body) for body, _ in split(source.recv(length, socket.MSG_WAITALL))]
+
+
+def test_a_connection_that_comes_together_with_the_end_does_not_end_the_loop(run: Run, path: str) -> None:
+    large = b"x" * 2**22
+    _, consumer = run(2**26)
+    with socket.socket(socket.AF_UNIX) as late:
+        consumer.sendall(ASK + PUT + frame(large))
+        # The loop hands out a block that isn't read, so it waits in that. Meanwhile both come, in this order.
+        assert consumer.recv(1, socket.MSG_PEEK)
+        consumer.sendall(PUT + frame(b"last") + END)
+        late.connect(path)
+        assert receive_block(consumer) == [large]
+        consumer.sendall(ASK)
+        assert receive_block(consumer) == [b"last"]
+        with contextlib.suppress(ConnectionResetError):  # Or so it is told that the queue is closed.
+            assert late.recv(1) == b""
+
+
+def test_a_producer_that_puts_all_the_time_keeps_no_other_waiting_when_the_backlog_is_full(run: Run) -> None:
+    broker, consumer = run(1)
+    with producer_of(broker) as busy, producer_of(broker) as quiet:
+        busy.setblocking(False)
+        rest = b""
+        got: set[bytes] = set()
+        for number in range(20):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    rest = rest or frame(b"busy" * 1000)
+                    rest = rest[busy.send(rest) :]
+            if number == 1:
+                quiet.sendall(frame(b"quiet"))
+            # What was read before fills the backlog, so nothing more is read until it is asked for.
+            consumer.sendall(ASK)
+            got.update(receive_block(consumer) or ())
+        assert got == {b"busy" * 1000, b"quiet"}
+
+
+def test_what_the_consumer_put_before_a_producer_connected_comes_first(path: str) -> None:
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listening.bind(path)
+        listening.listen()
+        sentinel, other_end = socket.socketpair()
+        consumer, its_end = socket.socketpair()
+        stack.enter_context(consumer)
+
+        def let_in(connected: socket.socket, copy: socket.socket) -> None:
+            connected.close()
+            broker.add_producer(copy)
+
+        consumer.sendall(PUT + frame(b"one"))
+        late = stack.enter_context(socket.socket(socket.AF_UNIX))
+        late.connect(path)
+        late.sendall(frame(b"two"))
+        broker = Broker(listening, sentinel, its_end, 2**20, let_in)
+        thread = threading.Thread(target=broker.run)
+        thread.start()
+        stack.callback(thread.join, 10)
+        stack.callback(other_end.close)
+        got: list[bytes] = []
+        while len(got) < 2:
+            consumer.sendall(ASK)
+            got += receive_block(consumer) or ()
+        assert got == [b"one", b"two"]
+
+
+def test_each_question_after_the_end_is_answered_by_the_end(run: Run) -> None:
+    _, consumer = run(2**20)
+    consumer.sendall(PUT + frame(b"one") + END + END + ASK)
+    assert receive_block(consumer) == [b"one"]
+    for _ in range(2):
+        consumer.sendall(ASK)
+        assert receive_block(consumer) is None
+
+
+def test_what_a_socket_holds_when_the_queue_ends_comes_out_and_what_is_put_later_is_refused(run: Run) -> None:
+    broker, consumer = run(2**20)
+    with producer_of(broker) as producer:
+        producer.settimeout(10)
+        put = 0
+        consumer.sendall(END)
+        with contextlib.suppress(BrokenPipeError):
+            while True:
+                producer.sendall(frame(b"%d" % put))
+                put += 1
+        got: list[bytes] = []
+        consumer.sendall(ASK)
+        while block := receive_block(consumer):
+            got += block
+            consumer.sendall(ASK)
+    assert got == [b"%d" % number for number in range(put)]
