@@ -96,6 +96,9 @@ def _long_lived_helpers(_temporary_directory_of_our_own: None) -> None:
     """Starts what multiprocessing keeps until the interpreter ends, so that no test seems to leave it behind."""
     resource_tracker.ensure_running()
     forkserver.ensure_running()
+    # What is there by now stays. That a collection leaves it out saves 30 ms a test.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
