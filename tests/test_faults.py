@@ -94,9 +94,6 @@ from logpool import LoggingProcessPoolExecutor
 
 logger = logging.getLogger("app")
 
-# What is started in the background may have been told to ignore it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 def wait_at(gate):
     descriptor = os.open(gate, os.O_RDONLY)
     os.read(descriptor, 1)
