@@ -110,6 +110,7 @@ def _signals_as_in_a_terminal() -> Iterator[None]:
 def _long_lived_helpers(_temporary_directory_of_our_own: None, _signals_as_in_a_terminal: None) -> None:
     """Starts what multiprocessing keeps until the interpreter ends, so that no test seems to leave it behind."""
     resource_tracker.ensure_running()
+    forkserver.set_forkserver_preload(["pytest"])
     forkserver.ensure_running()
     # What is there by now stays. That a collection leaves it out saves 30 ms a test.
     gc.collect()

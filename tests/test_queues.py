@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from conftest import START_METHODS, Run, wait_until_gone
+from jobs import put_marked, put_numbers, put_then_half_a_frame, put_until_refused
 from logpool import items
 from logpool.directory import make, remove
 from logpool.manager import LogManager
@@ -65,11 +66,6 @@ def manager_pid() -> int:
     return pid
 
 
-def put_numbers(log_queue: LogQueue, count: int, size: int = 0) -> None:
-    for number in range(count):
-        log_queue.put((number, bytes(size)))
-
-
 def child(context: BaseContext, target: Any, *args: object) -> Any:
     process = context.Process(target=target, args=args)
     process.start()
@@ -96,11 +92,6 @@ def test_large_items_of_several_children_do_not_mix(context: BaseContext, log_qu
     assert sorted(got) == sorted(mark * 500_000 for mark in (b"a", b"b", b"c") for _ in range(20))
 
 
-def put_marked(log_queue: LogQueue, mark: bytes, count: int, size: int) -> None:
-    for _ in range(count):
-        log_queue.put(mark * size)
-
-
 def test_an_empty_queue_says_so(log_queue: LogQueue) -> None:
     assert log_queue.empty()
     with pytest.raises(queue.Empty):
@@ -118,7 +109,7 @@ def test_an_empty_queue_says_so(log_queue: LogQueue) -> None:
 
 
 def test_what_a_child_has_put_is_there_at_once(context: BaseContext, log_queue: LogQueue) -> None:
-    for _ in range(5):
+    for _ in range(2):
         child(context, put_numbers, log_queue, 1).join()
         assert log_queue.get_nowait() == (0, b"")
 
@@ -146,7 +137,7 @@ def test_a_waiting_thread_does_not_hold_up_others(manager: LogManager) -> None:
 def test_a_put_of_the_process_that_gets_comes_after_all_that_was_put_before(
     context: BaseContext, log_queue: LogQueue
 ) -> None:
-    for _ in range(4):
+    for _ in range(2):
         processes = [child(context, put_numbers, log_queue, 50) for _ in range(2)]
         for process in processes:
             process.join()
@@ -230,13 +221,6 @@ def test_a_backlog_of_one_byte_still_moves(context: BaseContext) -> None:
         manager.shutdown()
 
 
-def put_then_half_a_frame(log_queue: LogQueue) -> None:
-    put_numbers(log_queue, 10)
-    assert log_queue._writer is not None
-    log_queue._writer.sendall(struct.pack("!I", 1_000_000) + b"half")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_half_a_frame_goes_with_the_process_that_died(context: BaseContext, manager: LogManager) -> None:
     process = child(context, put_then_half_a_frame, manager.queue)
     process.join()
@@ -260,15 +244,6 @@ def test_who_puts_while_the_queue_ends_is_told_what_comes_out_no_more(
     assert dict(receiver.recv() for _ in processes) == last
     for process in processes:
         process.join()
-
-
-def put_until_refused(log_queue: LogQueue, mark: int, sender: Any) -> None:
-    number = -1
-    with contextlib.suppress(OSError, EOFError):
-        while True:
-            log_queue.put((mark, number + 1))
-            number += 1
-    sender.send((mark, number))
 
 
 def test_a_manager_that_can_import_nothing_any_more_gives_all_it_has_to_the_end(context: BaseContext) -> None:
