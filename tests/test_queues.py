@@ -213,10 +213,10 @@ def test_a_backlog_of_one_byte_still_moves(context: BaseContext) -> None:
     manager.start()
     try:
         processes = [child(context, put_numbers, manager.queue, 100, 50_000) for _ in range(3)]
-        for _ in range(300):
-            manager.queue.get(timeout=20)
+        got = [manager.queue.get(timeout=20)[0] for _ in range(300)]
         for process in processes:
             process.join()
+        assert sorted(got) == sorted([*range(100)] * 3)
     finally:
         manager.shutdown()
 
