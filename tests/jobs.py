@@ -1,13 +1,18 @@
-"""What workers do in the tests. Importable in spawned workers."""
+"""What workers do in the tests. Spawned workers import this; what imports pytest takes them three times as long."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
+import struct
 import threading
 import time
 import warnings
 from typing import Any
+
+from logpool._transport.queue import LogQueue
 
 STATE: list[Any] = []
 
@@ -117,3 +122,32 @@ def crash(count: int) -> None:
 
     log_numbers(count)
     ctypes.string_at(0)
+
+
+# With a queue.
+
+
+def put_numbers(log_queue: LogQueue, count: int, size: int = 0) -> None:
+    for number in range(count):
+        log_queue.put((number, bytes(size)))
+
+
+def put_marked(log_queue: LogQueue, mark: bytes, count: int, size: int) -> None:
+    for _ in range(count):
+        log_queue.put(mark * size)
+
+
+def put_then_half_a_frame(log_queue: LogQueue) -> None:
+    put_numbers(log_queue, 10)
+    assert log_queue._stream is not None
+    log_queue._stream.sendall(struct.pack("!I", 1_000_000) + b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def put_until_refused(log_queue: LogQueue, mark: int, sender: Any) -> None:
+    number = -1
+    with contextlib.suppress(OSError, EOFError):
+        while True:
+            log_queue.put((mark, number + 1))
+            number += 1
+    sender.send((mark, number))

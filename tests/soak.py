@@ -1,6 +1,6 @@
 """An hour, or however long, of pools, jobs, faults and slow handlers at random.
 
-    python -m tests.soak --minutes 60
+    python tests/soak.py --minutes 60
 
 Round after round a pool of a random kind runs jobs that log numbered records, from threads and forked children as well,
 while something random happens to it. In the end it says what became of all records, and what is left. Its exit code
@@ -23,9 +23,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from multiprocessing.context import BaseContext
 
-from tests import harness
-from tests.harness import Figures, Ledger, Leftovers
-
+import harness
+from harness import Figures, Ledger, Leftovers
 from logpool import LoggingProcessPoolExecutor
 
 STREAMS = 48

@@ -441,11 +441,11 @@ print(raised, len(os.listdir("/proc/self/fd")))
     assert int(last.split()[1]) <= 6
 
 
-def test_fifty_pools_one_after_another_leave_nothing_behind(records: Records) -> None:
-    for number in range(50):
+def test_twenty_pools_one_after_another_leave_nothing_behind(records: Records) -> None:
+    for number in range(20):
         with LoggingProcessPoolExecutor(1) as executor:
             executor.submit(jobs.log, "%d", number)
-    assert records.messages == [str(number) for number in range(50)]
+    assert records.messages == [str(number) for number in range(20)]
 
 
 def test_eight_pools_at_once_do_not_mix(context: BaseContext, records: Records) -> None:
@@ -672,6 +672,23 @@ if __name__ == "__main__":
 """
 
 
+STOCK_MADE_BEFORE_A_FORK = """
+import multiprocessing, os, sys
+from concurrent.futures import ProcessPoolExecutor
+
+if __name__ == "__main__":
+    executor = ProcessPoolExecutor(2, multiprocessing.get_context(sys.argv[1]))
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.close(writing)
+        os.read(reading, 1)
+        with executor:
+            print(executor.submit(abs, -3).result(), flush=True)
+        sys.exit()
+    os._exit(0)
+"""
+
+
 @pytest.mark.parametrize(
     ("start_method", "queue"),
     # A forkserver that was started before a fork can't be used in the child, with the stock class neither.
@@ -681,6 +698,8 @@ if __name__ == "__main__":
 def test_an_executor_that_was_made_before_a_fork_can_be_used_in_the_child(
     run_program: Run, start_method: str, queue: str, parent: str
 ) -> None:
+    if parent == "gone" and run_program(STOCK_MADE_BEFORE_A_FORK, start_method).stdout != "3\n":
+        pytest.skip("this Python removes the semaphores of an executor with the process that made it")
     ended = run_program(MADE_BEFORE_A_FORK, start_method, queue, parent)
     assert ended.stdout == "['0', '1', '2'] []\n", ended.stderr
 

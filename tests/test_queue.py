@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 
 from conftest import START_METHODS, Run, wait_until_gone
+from jobs import put_marked, put_numbers, put_then_half_a_frame, put_until_refused
 from logpool._manager import main as manager_main
 from logpool._parent.manager import LogManager
 from logpool._process import directory, signals
@@ -66,11 +67,6 @@ def manager_pid() -> int:
     return pid
 
 
-def put_numbers(log_queue: LogQueue, count: int, size: int = 0) -> None:
-    for number in range(count):
-        log_queue.put((number, bytes(size)))
-
-
 def child(context: BaseContext, target: Any, *args: object) -> Any:
     process = context.Process(target=target, args=args)
     process.start()
@@ -97,11 +93,6 @@ def test_large_items_of_several_children_do_not_mix(context: BaseContext, log_qu
     assert sorted(got) == sorted(mark * 500_000 for mark in (b"a", b"b", b"c") for _ in range(20))
 
 
-def put_marked(log_queue: LogQueue, mark: bytes, count: int, size: int) -> None:
-    for _ in range(count):
-        log_queue.put(mark * size)
-
-
 def test_an_empty_queue_says_so(log_queue: LogQueue) -> None:
     assert log_queue.empty()
     with pytest.raises(queue.Empty):
@@ -119,7 +110,7 @@ def test_an_empty_queue_says_so(log_queue: LogQueue) -> None:
 
 
 def test_what_a_child_has_put_is_there_at_once(context: BaseContext, log_queue: LogQueue) -> None:
-    for _ in range(5):
+    for _ in range(2):
         child(context, put_numbers, log_queue, 1).join()
         assert log_queue.get_nowait() == (0, b"")
 
@@ -147,7 +138,7 @@ def test_a_waiting_thread_does_not_hold_up_others(manager: LogManager) -> None:
 def test_a_put_of_the_process_that_gets_comes_after_all_that_was_put_before(
     context: BaseContext, log_queue: LogQueue
 ) -> None:
-    for _ in range(4):
+    for _ in range(2):
         processes = [child(context, put_numbers, log_queue, 50) for _ in range(2)]
         for process in processes:
             process.join()
@@ -211,19 +202,12 @@ def test_a_backlog_of_one_byte_still_moves(context: BaseContext) -> None:
     manager.start()
     try:
         processes = [child(context, put_numbers, manager.queue, 100, 50_000) for _ in range(3)]
-        for _ in range(300):
-            manager.queue.get(timeout=20)
+        got = [manager.queue.get(timeout=20)[0] for _ in range(300)]
         for process in processes:
             process.join()
+        assert sorted(got) == sorted([*range(100)] * 3)
     finally:
         manager.shutdown()
-
-
-def put_then_half_a_frame(log_queue: LogQueue) -> None:
-    put_numbers(log_queue, 10)
-    assert log_queue._stream is not None
-    log_queue._stream.sendall(struct.pack("!I", 1_000_000) + b"half")
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_half_a_frame_goes_with_the_process_that_died(context: BaseContext, manager: LogManager) -> None:
@@ -250,15 +234,6 @@ def test_a_producer_that_puts_while_the_queue_ends_is_told_what_comes_out_no_mor
     assert dict(receiver.recv() for _ in processes) == last
     for process in processes:
         process.join()
-
-
-def put_until_refused(log_queue: LogQueue, mark: int, sender: Any) -> None:
-    number = -1
-    with contextlib.suppress(OSError, EOFError):
-        while True:
-            log_queue.put((mark, number + 1))
-            number += 1
-    sender.send((mark, number))
 
 
 class Unimportable:

@@ -15,7 +15,7 @@ import functools
 import io
 import itertools
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, TracebackType
 
 from logpool._process.hints import Any
@@ -114,23 +114,25 @@ class Packer:
 
     def _pickle(self, value: object, itself: BaseException | None = None) -> bytes | None:
         file = io.BytesIO()
+        pickler = _Pickler(file, pickle.HIGHEST_PROTOCOL)
+        pickler.number = self.number
+        pickler.itself = itself
         try:
-            _Pickler(file, self, itself).dump(value)
+            pickler.dump(value)
         except Exception:
             return None
         return file.getvalue()
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, packer: Packer, itself: BaseException | None) -> None:
-        super().__init__(file, pickle.HIGHEST_PROTOCOL)
-        self._packer = packer
-        self._itself = itself
+    # Attributes rather than arguments of a constructor: PyPy's Pickler has a __new__ that refuses any other arguments.
+    number: Callable[[BaseException], int]
+    itself: BaseException | None
 
     def persistent_id(self, value: Any) -> Any:
         kind = type(value)
-        if issubclass(kind, BaseException) and value is not self._itself:
-            return self._packer.number(value)
+        if issubclass(kind, BaseException) and value is not self.itself:
+            return self.number(value)
         return frames_of(value) if kind is TracebackType else None
 
 
@@ -192,7 +194,7 @@ class Unpacker:
         pickled, text = packed
         if pickled is not None:
             try:
-                return _Unpickler(pickled, self.exception).load()
+                return _load(pickled, self.exception)
             # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.
             except BaseException:
                 return text
@@ -216,7 +218,7 @@ class Unpacker:
         # Found there by an exception that it refers to itself, by a way other than its chain.
         self._loaded[number] = stand_in = _stand_in(flat)
         try:
-            exception, args, attributes = _Unpickler(flat["pickle"], self._load).load()
+            exception, args, attributes = _load(flat["pickle"], self._load)
             if type(exception).__qualname__ != flat["name"] or not isinstance(exception, BaseException):
                 raise Lost
             exception.args = args
@@ -235,13 +237,23 @@ class Unpacker:
         exception.__traceback__ = make_traceback(flat["frames"])
 
 
+def _load(pickled: bytes, exception: Callable[[int], BaseException]) -> Any:
+    """Load a pickle.
+
+    Args:
+        pickled: What a `_Pickler` has written.
+        exception: Returns the exception of a number.
+    """
+    unpickler = _Unpickler(io.BytesIO(pickled))
+    unpickler.exception = exception
+    return unpickler.load()
+
+
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, pickled: bytes, exception: Any) -> None:
-        super().__init__(io.BytesIO(pickled))
-        self._exception = exception
+    exception: Callable[[int], BaseException]  # An attribute for the same reason as those of `_Pickler`.
 
     def persistent_load(self, number: Any) -> Any:
-        return make_traceback(number) if type(number) is list else self._exception(number)
+        return make_traceback(number) if type(number) is list else self.exception(number)
 
 
 def _stand_in(flat: Mapping[str, Any]) -> BaseException:

@@ -20,14 +20,15 @@ Knows nothing but `logging`.
 from __future__ import annotations
 
 import contextlib
+import linecache
 import logging
 import marshal
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from logging import LogRecord
-from types import MemberDescriptorType
+from types import MemberDescriptorType, TracebackType
 
 from logpool._process.hints import Any
 from logpool.exceptions import Lost, Packed, Packer, Unpacker, exact, frames_of, make_traceback, name_of, text_of
@@ -207,16 +208,46 @@ def _flatten_exception(state: dict[str, Any], flat: dict[str, Any], packer: Pack
         return  # There is none, or something odd that is left to the parent's handlers as it is.
     value, traceback = info[1:]
     if type(state.get("exc_text")) is not str:
-        state["exc_text"] = name_of(type(value))
-        if trusting:
-            state["exc_text"] += f": {text_of(value, str)}"
-            with contextlib.suppress(Exception):
-                state["exc_text"] = exact(_formatter.formatException(info))
+        state["exc_text"] = _format_exception(info) if trusting else name_of(type(value))
     state["exc_info"] = None
     if trusting:
         flat["exc_info"] = packer.number(value)
         if traceback is not value.__traceback__:
             flat["frames"] = frames_of(traceback)
+
+
+def _format_exception(info: tuple[Any, BaseException, Any]) -> str:
+    """Return the traceback as text, as `logging.Formatter` prints it."""
+    try:
+        if sys.version_info >= (3, 15):
+            _read_sources(info[1], info[2])
+        return exact(_formatter.formatException(info))
+    except Exception:
+        return f"{name_of(type(info[1]))}: {text_of(info[1], str)}"
+
+
+def _read_sources(exception: BaseException, traceback: TracebackType | None) -> None:
+    """Have `linecache` read the files of all frames that belong to an exception.
+
+    For a file that it doesn't know, Python 3.15's asks the loader of the frame's module, and warns if the module has
+    none. The main module of a spawned worker has none. Where warnings are errors, there would be no traceback.
+    """
+    exceptions, seen, files = [exception], {id(exception)}, set(_files_of(traceback))
+    for item in exceptions:  # Grows while it is gone through.
+        files.update(_files_of(item.__traceback__))
+        members = item.exceptions if isinstance(item, BaseExceptionGroup) else ()
+        for other in (item.__cause__, item.__context__, *members):
+            if other is not None and id(other) not in seen:
+                seen.add(id(other))
+                exceptions.append(other)
+    for file in files:
+        linecache.getlines(file)
+
+
+def _files_of(traceback: TracebackType | None) -> Iterator[str]:
+    while traceback is not None:
+        yield traceback.tb_frame.f_code.co_filename
+        traceback = traceback.tb_next
 
 
 def _pack_values(values: Mapping[Any, Any], packer: Packer) -> tuple[dict[Any, Any], dict[Any, Packed]]:
