@@ -24,8 +24,10 @@ from typing import Any
 import pytest
 
 from conftest import START_METHODS, Run
-from logpool.exceptions import make_traceback
-from logpool.record import FIELDS, NESTED_TOO_DEEPLY, flatten, rebuild
+from logpool._record.fields import FIELDS
+from logpool._record.flatten import NESTED_TOO_DEEPLY, flatten
+from logpool._record.rebuild import rebuild
+from logpool._record.unpack import make_traceback
 
 FORMATTER = logging.Formatter("%(levelname)s %(name)s %(message)s")
 
@@ -985,7 +987,8 @@ class Unpickler(pickle._Unpickler):
         return super().__new__(cls)
 
 pickle.Pickler, pickle.Unpickler = Pickler, Unpickler
-from logpool.record import flatten, rebuild
+from logpool._record.flatten import flatten
+from logpool._record.rebuild import rebuild
 
 try:
     raise ValueError("failed") from KeyError("cause")

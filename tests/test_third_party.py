@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from logpool import LoggingProcessPoolExecutor
-from logpool.record import JOB_FIELDS
+from logpool._record.fields import JOB_FIELDS
 
 pythonjsonlogger = pytest.importorskip("pythonjsonlogger.json")
 rich_console = pytest.importorskip("rich.console")

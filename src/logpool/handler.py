@@ -11,9 +11,10 @@ from logging import LogRecord
 from logging.handlers import QueueHandler
 
 from logpool._process.hints import Any
+from logpool._record.fields import FIELDS, PLAIN, Job
+from logpool._record.flatten import flatten
 from logpool._transport.queue import LogQueue
 from logpool._transport.wire import LARGE, MAX_BODY
-from logpool.record import FIELDS, PLAIN, Job, flatten
 
 KEPT = 2**20
 """Characters that are kept of each text in a record that is too large."""

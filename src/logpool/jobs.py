@@ -21,8 +21,8 @@ from multiprocessing import connection, queues
 
 from logpool._process import directory
 from logpool._process.hints import Any, Protocol
+from logpool._record.fields import Job
 from logpool.crash import CrashFile
-from logpool.record import Job
 
 logger = logging.getLogger("logpool")
 

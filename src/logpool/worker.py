@@ -18,11 +18,10 @@ from collections.abc import Callable
 
 from logpool import jobs
 from logpool._process.hints import Any
+from logpool._record.fields import Job, plain_str
 from logpool._transport.queue import LogQueue
 from logpool.crash import CrashFile
-from logpool.exceptions import exact
 from logpool.handler import RelayHandler, with_top
-from logpool.record import Job
 
 logger = logging.getLogger("logpool")
 
@@ -54,13 +53,15 @@ class Snapshot:
         self.main_module = name_of_main_module()
         # Of plain types: the parent's may be of classes, enums say, that can't be pickled or unpickled.
         self.root_level = int(logging.getLogger().level)
-        self.loggers = {exact(name): (int(item.level), bool(item.disabled)) for name, item in named_loggers().items()}
+        self.loggers = {
+            plain_str(name): (int(item.level), bool(item.disabled)) for name, item in named_loggers().items()
+        }
         if _to_come is not None:  # This is a worker itself.
             self.loggers |= _to_come.states
         self.disabled_level = int(logging.Logger.manager.disable)
-        level_names = [(int(level), exact(name)) for name, level in logging.getLevelNamesMapping().items()]
+        level_names = [(int(level), plain_str(name)) for name, level in logging.getLevelNamesMapping().items()]
         # Of several names of one level the last that is added is the one that is printed.
-        self.level_names = level_names + [(level, exact(logging.getLevelName(level))) for level, _ in level_names]
+        self.level_names = level_names + [(level, plain_str(logging.getLevelName(level))) for level, _ in level_names]
         # There is no public way to ask whether warnings are captured.
         self.captures_warnings = warnings.showwarning is logging._showwarning  # type: ignore[attr-defined]
         self.flags = {name: getattr(logging, name) for name in _FLAGS if hasattr(logging, name)}

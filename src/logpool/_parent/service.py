@@ -18,7 +18,7 @@ from multiprocessing.context import BaseContext
 
 from logpool._parent.listener import RelayListener
 from logpool._parent.manager import LogManager, State
-from logpool.record import rebuild
+from logpool._record.rebuild import rebuild
 from logpool.worker import Installation
 
 logger = logging.getLogger("logpool")

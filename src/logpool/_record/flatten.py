@@ -1,20 +1,8 @@
-"""`flatten` and `rebuild`: a log record on its way from a worker to its parent.
+"""`flatten`: makes bytes of a log record, in the worker.
 
 A record of plain values, which nearly all are, travels as one tuple of them. Any other travels as a dict, in which each
-value that isn't plain is pickled by itself (exceptions.py). Both are written by `marshal`: it takes objects of the
-plain types and none of their subclasses, so that whatever it has written can be read in the parent.
-
-What differs from a record of the parent's own:
-
-- `msg` and `args` stay apart where `msg` is a str and the args are plain. Any other message is formatted in the worker,
-  where the objects are, and `args` is empty. A dict in the place of a message stays a dict.
-- `exc_text` is set already, to the traceback as the worker prints it. As with any record that was formatted before, a
-  formatter with a `formatException` of its own is only asked once `exc_text` is None again.
-- `exc_info` is None where the exception can't be pickled or unpickled. Formatters print `exc_text` then.
-- The traceback in `exc_info` has no variables.
-- An attribute that can't be pickled or unpickled is its `repr`.
-
-Knows nothing but `logging`.
+value that isn't plain is pickled by itself (pack.py). Both are written by `marshal`: it takes objects of the plain
+types and none of their subclasses, so that whatever it has written can be read in the parent.
 """
 
 from __future__ import annotations
@@ -28,30 +16,22 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from logging import LogRecord
-from types import MemberDescriptorType, TracebackType
+from types import TracebackType
 
 from logpool._process.hints import Any
-from logpool.exceptions import Lost, Packed, Packer, Unpacker, exact, frames_of, make_traceback, name_of, text_of
-
-_probe = LogRecord("", 0, "", 0, "", (), None)
-
-FIELDS = tuple(_probe.__dict__)
-"""The attributes that every record has, in the order in which the running Python sets them."""
-
-_PROCESS_START = _probe.created - _probe.relativeCreated / 1000
-"""When `logging` was loaded into this process, in seconds since the epoch: what `relativeCreated` counts from."""
-
-Job = tuple[int | None, str | None]
-"""A job's number and name; None where there is no job."""
-
-JOB_FIELDS = ("jobId", "jobName")
-"""The attributes of a pool's record that tell its job."""
-
-PLAIN = frozenset({str, int, float, bool, type(None), complex, bytes})
-"""Types whose objects look the same on both sides, and can't change on the way."""
-
-CONTAINERS = frozenset({tuple, list, dict, set, frozenset})
-"""Types whose objects look the same on both sides if their items do."""
+from logpool._record.fields import (
+    CONTAINERS,
+    FIELDS,
+    JOB_FIELDS,
+    PLAIN,
+    Job,
+    LostError,
+    Packed,
+    name_of,
+    plain_str,
+    safe_repr,
+)
+from logpool._record.pack import Packer, frames_of
 
 NESTED_TOO_DEEPLY = 2
 """A record that is logged while another is flattened, by a `__repr__` or `__reduce__`, may have objects whose methods
@@ -60,17 +40,6 @@ log in turn. From this depth on, these methods aren't called: else there might b
 _report = logging.NullHandler().handleError
 _formatter = logging.Formatter()
 _local = threading.local()
-_new_record = LogRecord.__new__
-
-_namespace: dict[str, Any] = {}
-# One assignment takes half the time of `record.__dict__.update(zip(FIELDS, values))`.
-for _name, _fields in (("assign", FIELDS), ("assign_with_job", (*FIELDS, *JOB_FIELDS))):
-    exec(f"def {_name}(record, values): ({', '.join(f'record.{name}' for name in _fields)}) = values", _namespace)
-_assign: Callable[[LogRecord, tuple[Any, ...]], None] = _namespace["assign"]
-_assign_with_job: Callable[[LogRecord, tuple[Any, ...]], None] = _namespace["assign_with_job"]
-
-
-# In the worker.
 
 
 def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, job: Job | tuple[()] = ()) -> bytes:
@@ -107,14 +76,14 @@ def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, 
         if depth < NESTED_TOO_DEEPLY:
             # What objects do when they are asked is handled below. This is for those that raise where hardly any does.
             with contextlib.suppress(Exception):
-                return marshal.dumps(_flatten_any(record, report, job, trusting=True))
-        return marshal.dumps(_flatten_any(record, report, job, trusting=False))
+                return marshal.dumps(_flatten_any(record, report, job, call_methods=True))
+        return marshal.dumps(_flatten_any(record, report, job, call_methods=False))
     finally:
         _local.depth = depth
 
 
 def _flatten_any(
-    record: LogRecord, report: Callable[[LogRecord], object], job: Job | tuple[()], *, trusting: bool
+    record: LogRecord, report: Callable[[LogRecord], object], job: Job | tuple[()], *, call_methods: bool
 ) -> dict[str, Any]:
     """Makes the dict that stands for a record.
 
@@ -122,22 +91,22 @@ def _flatten_any(
         record: The record.
         report: As for `flatten`.
         job: As for `flatten`.
-        trusting: Whether methods of the objects in it may be called.
+        call_methods: Whether methods of the objects in it may be called.
     """
-    packer = Packer(trusting=trusting)
+    packer = Packer(call_methods=call_methods)
     # A record that came from another pool, inside this job, keeps the job that it has.
     state = {**dict(zip(JOB_FIELDS, job)), **record.__dict__}
     flat: dict[str, Any] = {}
     if type(record) is not LogRecord:
         _flatten_class(record, state, flat)
-    _flatten_message(record, state, flat, packer, report, trusting=trusting)
-    _flatten_exception(state, flat, packer, trusting=trusting)
+    _flatten_message(record, state, flat, packer, report, call_methods=call_methods)
+    _flatten_exception(state, flat, packer, call_methods=call_methods)
     _, packed = flat["state"] = _pack_values(state, packer)
     # What a record finds its way by: of a class, an enum say, that can't be pickled or unpickled, the value remains.
     for name in packed.keys() & {"name", "levelname", "levelno"}:
         value = state[name]
         if isinstance(value, (str, int)):
-            packed[name] = packed[name][0], exact(value) if isinstance(value, str) else int.__int__(value)
+            packed[name] = packed[name][0], plain_str(value) if isinstance(value, str) else int.__int__(value)
     flat["exceptions"] = packer.exceptions()
     return flat
 
@@ -159,7 +128,7 @@ def _flatten_message(
     packer: Packer,
     report: Callable[[LogRecord], object],
     *,
-    trusting: bool,
+    call_methods: bool,
 ) -> None:
     message, args = state.get("msg"), state.get("args")
     stays = type(message) is str and "args" in state and is_plain(args) and "getMessage" not in state
@@ -167,15 +136,15 @@ def _flatten_message(
     special = type(record).getMessage is not LogRecord.getMessage
     if not stays or special:
         try:
-            if not trusting:
-                raise Lost("its arguments can't be asked")
+            if not call_methods:
+                raise LostError("its arguments can't be asked")
             text = record.getMessage()
-            text = exact(text) if isinstance(text, str) else text_of(text, str)
+            text = plain_str(text) if isinstance(text, str) else safe_repr(text, str)
         except Exception as error:
             stays = False
-            template = exact(message) if isinstance(message, str) else packer.text(message)
-            text = f"{template} [this message can't be formatted: {name_of(type(error))}: {text_of(error, str)}]"
-            if trusting:
+            template = plain_str(message) if isinstance(message, str) else packer.text(message)
+            text = f"{template} [this message can't be formatted: {name_of(type(error))}: {safe_repr(error, str)}]"
+            if call_methods:
                 # To report an error of logging mustn't break a job either.
                 with contextlib.suppress(Exception):
                     report(record)
@@ -183,7 +152,7 @@ def _flatten_message(
         flat["special"] = special
     if stays:
         flat["args"], state["args"] = args, None
-    elif isinstance(message, dict) and args in (None, ()) and trusting:
+    elif isinstance(message, dict) and args in (None, ()) and call_methods:
         flat["dict"] = _pack_values(_with_current_exception(message, state), packer)
         state["msg"] = None
     else:
@@ -202,15 +171,15 @@ def _with_current_exception(message: dict[Any, Any], state: Mapping[str, Any]) -
     return message
 
 
-def _flatten_exception(state: dict[str, Any], flat: dict[str, Any], packer: Packer, *, trusting: bool) -> None:
+def _flatten_exception(state: dict[str, Any], flat: dict[str, Any], packer: Packer, *, call_methods: bool) -> None:
     info = state.get("exc_info")
     if type(info) is not tuple or len(info) != 3 or not isinstance(info[1], BaseException):
         return  # There is none, or something odd that is left to the parent's handlers as it is.
     value, traceback = info[1:]
     if type(state.get("exc_text")) is not str:
-        state["exc_text"] = _format_exception(info) if trusting else name_of(type(value))
+        state["exc_text"] = _format_exception(info) if call_methods else name_of(type(value))
     state["exc_info"] = None
-    if trusting:
+    if call_methods:
         flat["exc_info"] = packer.number(value)
         if traceback is not value.__traceback__:
             flat["frames"] = frames_of(traceback)
@@ -221,9 +190,9 @@ def _format_exception(info: tuple[Any, BaseException, Any]) -> str:
     try:
         if sys.version_info >= (3, 15):
             _read_sources(info[1], info[2])
-        return exact(_formatter.formatException(info))
+        return plain_str(_formatter.formatException(info))
     except Exception:
-        return f"{name_of(type(info[1]))}: {text_of(info[1], str)}"
+        return f"{name_of(type(info[1]))}: {safe_repr(info[1], str)}"
 
 
 def _read_sources(exception: BaseException, traceback: TracebackType | None) -> None:
@@ -259,7 +228,7 @@ def _pack_values(values: Mapping[Any, Any], packer: Packer) -> tuple[dict[Any, A
     plain: dict[Any, Any] = {}
     packed: dict[Any, Packed] = {}
     for key, value in values.items():
-        name = key if type(key) in PLAIN else exact(key) if isinstance(key, str) else packer.text(key)
+        name = key if type(key) in PLAIN else plain_str(key) if isinstance(key, str) else packer.text(key)
         if type(value) in PLAIN:
             plain[name] = value
         else:
@@ -301,95 +270,3 @@ def is_plain(value: object) -> bool:
     except ValueError:  # It is nested too deeply.
         return False
     return True
-
-
-# In the parent.
-
-
-class Event(dict[Any, Any]):
-    """A dict that was logged in the place of a message, and prints as it did in the worker."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def rebuild(flat: bytes | memoryview) -> LogRecord:
-    """Makes a record of bytes. Runs in the parent.
-
-    Args:
-        flat: What `flatten` returned.
-
-    Returns:
-        The record.
-    """
-    loaded: Any = marshal.loads(flat)
-    if type(loaded) is tuple:
-        record = _new_record(LogRecord)
-        if len(loaded) == len(FIELDS):
-            _assign(record, loaded)
-        else:
-            _assign_with_job(record, loaded)
-        if type(record.created) is float:
-            record.relativeCreated = (record.created - _PROCESS_START) * 1000
-        return record
-    return _rebuild_any(loaded)
-
-
-def _rebuild_any(flat: dict[str, Any]) -> LogRecord:
-    unpacker = Unpacker(flat["exceptions"])
-    state = _unpack_values(flat["state"], unpacker)
-    if "args" in flat:
-        state["args"] = flat["args"]
-    if "dict" in flat:
-        state["msg"] = _rebuild_event(flat, unpacker)
-    if "exc_info" in flat:
-        with contextlib.suppress(Lost):
-            value = unpacker.exception(flat["exc_info"])
-            traceback = make_traceback(flat["frames"]) if "frames" in flat else value.__traceback__
-            state["exc_info"] = (type(value), value, traceback)
-    if isinstance(state.get("created"), float):
-        state["relativeCreated"] = (state["created"] - _PROCESS_START) * 1000
-    record = _rebuild_class(flat, state) if "class" in flat else None
-    if record is None:
-        if flat.get("special"):
-            state.update(msg=flat["text"], args=())
-        record = _new_record(LogRecord)
-        record.__dict__.update(state)
-    return record
-
-
-def _unpack_values(values: tuple[dict[Any, Any], dict[Any, Packed]], unpacker: Unpacker) -> dict[Any, Any]:
-    state, packed = values
-    for name, value in packed.items():
-        state[name] = unpacker.unpack(value)
-    return state
-
-
-def _rebuild_event(flat: dict[str, Any], unpacker: Unpacker) -> dict[Any, Any]:
-    event = _unpack_values(flat["dict"], unpacker)
-    if text_of(event, str) == flat["text"]:
-        return event
-    event = Event(event)
-    event.text = flat["text"]
-    return event
-
-
-def _rebuild_class(flat: dict[str, Any], state: dict[str, Any]) -> LogRecord | None:
-    """Makes a record of a class derived from LogRecord.
-
-    Returns:
-        The record; None if there is no such class here, or its message would be another.
-    """
-    try:
-        record: LogRecord = object.__new__(pickle.loads(flat["class"]))
-        for name, value in state.items():
-            slot = getattr(type(record), name, None) if isinstance(name, str) else None
-            if type(slot) is MemberDescriptorType:
-                slot.__set__(record, value)
-            else:
-                record.__dict__[name] = value
-        return None if flat.get("special") and str(record.getMessage()) != flat["text"] else record
-    except BaseException:  # As in Unpacker.unpack.
-        return None

@@ -1,0 +1,14 @@
+"""What crosses from a worker to its parent as meaning: a log record.
+
+    worker: flatten.py, pack.py ── bytes ──▶ parent: rebuild.py, unpack.py
+
+What differs from a record of the parent's own:
+
+- `msg` and `args` stay apart where `msg` is a str and the args are plain. Any other message is formatted in the worker,
+  where the objects are, and `args` is empty. A dict in the place of a message stays a dict.
+- `exc_text` is set already, to the traceback as the worker prints it. As with any record that was formatted before, a
+  formatter with a `formatException` of its own is only asked once `exc_text` is None again.
+- `exc_info` is None where the exception can't be pickled or unpickled. Formatters print `exc_text` then.
+- The traceback in `exc_info` has no variables.
+- An attribute that can't be pickled or unpickled is its `repr`.
+"""

@@ -1,0 +1,127 @@
+"""`Packer`: pickles values one by one, in the worker.
+
+Exceptions in them, wherever they are, are set aside, because pickle keeps neither an exception's cause, context and
+traceback, nor those of an exception group's members. `Unpacker` (unpack.py) puts all together again. What can't be
+pickled or unpickled costs that value alone.
+
+    value    ──▶ (pickle, text)       with a number in place of each exception, and text for the case that it can't
+    exception ──▶ {"pickle": ..., "name": ..., "text": ..., "frames": ..., "cause": number, "context": number, ...}
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import pickle
+from collections.abc import Callable
+from types import TracebackType
+
+from logpool._process.hints import Any
+from logpool._record.fields import NO_POSITIONS, Frames, Packed, name_of, plain_str, safe_repr
+
+
+class Packer:
+    """Pickles values one by one. Runs in the worker."""
+
+    def __init__(self, *, call_methods: bool = True) -> None:
+        """Makes a packer for one record.
+
+        Args:
+            call_methods: Whether methods of the objects may be called. False: all become the names of their classes.
+        """
+        self._call_methods = call_methods
+        self._exceptions: list[BaseException] = []
+        self._numbers: dict[int, int] = {}
+
+    def pack(self, value: object) -> Packed:
+        """Pickles a value. Raises no Exception."""
+        return (self._pickle(value) if self._call_methods else None), self.text(value)
+
+    def text(self, value: object) -> str:
+        """Returns a value's `repr`. Raises no Exception."""
+        return safe_repr(value) if self._call_methods else f"<{name_of(type(value))} object>"
+
+    def number(self, exception: BaseException) -> int:
+        """Returns an exception's place in what `exceptions` will return."""
+        number = self._numbers.setdefault(id(exception), len(self._exceptions))
+        if number == len(self._exceptions):
+            self._exceptions.append(exception)
+        return number
+
+    def exceptions(self) -> list[dict[str, Any]]:
+        """Returns plain data of all exceptions that came up, and of those that these refer to."""
+        # Grows while it is gone through: chains may be long, or circles, and so this doesn't recurse.
+        return [self._exception(exception) for exception in self._exceptions]
+
+    def _exception(self, exception: BaseException) -> dict[str, Any]:
+        kind = type(exception)
+        flat: dict[str, Any] = {
+            "name": plain_str(kind.__qualname__),
+            "module": plain_str(kind.__module__) if isinstance(kind.__module__, str) else "",
+            "text": safe_repr(exception, str) if self._call_methods else "",
+            "error": isinstance(exception, Exception),
+            "pickle": self._pickle_exception(exception) if self._call_methods else None,
+            "frames": frames_of(exception.__traceback__),
+            "suppress": bool(exception.__suppress_context__),
+        }
+        for link, other in (("cause", exception.__cause__), ("context", exception.__context__)):
+            flat[link] = None if other is None else self.number(other)
+        return flat
+
+    def _pickle_exception(self, exception: BaseException) -> bytes | None:
+        # The args by themselves, because a constructor may make others of those it is called with; and the attributes,
+        # because a class's own __reduce__ may leave them out. If it has a reason to, notes must do.
+        args, attributes = exception.args, vars(exception)
+        notes = {"__notes__": attributes["__notes__"]} if "__notes__" in attributes else {}
+        pickled = self._pickle((exception, args, attributes), exception)
+        return pickled if pickled is not None else self._pickle((exception, args, notes), exception)
+
+    def _pickle(self, value: object, itself: BaseException | None = None) -> bytes | None:
+        file = io.BytesIO()
+        pickler = _Pickler(file, pickle.HIGHEST_PROTOCOL)
+        pickler.number = self.number
+        pickler.itself = itself
+        try:
+            pickler.dump(value)
+        except Exception:
+            return None
+        return file.getvalue()
+
+
+class _Pickler(pickle.Pickler):
+    # Attributes rather than arguments of a constructor: PyPy's Pickler has a __new__ that refuses any other arguments.
+    number: Callable[[BaseException], int]
+    itself: BaseException | None
+
+    def persistent_id(self, value: Any) -> Any:
+        kind = type(value)
+        if issubclass(kind, BaseException) and value is not self.itself:
+            return self.number(value)
+        return frames_of(value) if kind is TracebackType else None
+
+
+def frames_of(traceback: TracebackType | None) -> Frames:
+    """Makes plain data of a traceback.
+
+    Args:
+        traceback: Its outermost frame.
+
+    Returns:
+        What `make_traceback` takes.
+    """
+    frames: Frames = []
+    while traceback is not None:
+        frame = traceback.tb_frame
+        code = frame.f_code
+        module, file = (
+            plain_str(value) if isinstance(value, str) else None
+            for value in (frame.f_globals.get("__name__"), frame.f_globals.get("__file__"))
+        )
+        # As the module traceback looks them up.
+        index = traceback.tb_lasti // 2
+        found = next(itertools.islice(code.co_positions(), index, None), NO_POSITIONS) if index >= 0 else NO_POSITIONS
+        frames.append(
+            (code.co_filename, code.co_name, code.co_qualname, module, file, traceback.tb_lineno or 0, tuple(found))
+        )
+        traceback = traceback.tb_next
+    return frames

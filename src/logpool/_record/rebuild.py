@@ -1,0 +1,115 @@
+"""`rebuild`: makes a log record of bytes, in the parent."""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import pickle
+from collections.abc import Callable
+from logging import LogRecord
+from types import MemberDescriptorType
+
+from logpool._process.hints import Any
+from logpool._record.fields import FIELDS, JOB_FIELDS, LostError, Packed, probe, safe_repr
+from logpool._record.unpack import Unpacker, make_traceback
+
+_PROCESS_START = probe.created - probe.relativeCreated / 1000
+"""When `logging` was loaded into this process, in seconds since the epoch: what `relativeCreated` counts from."""
+
+_new_record = LogRecord.__new__
+
+_namespace: dict[str, Any] = {}
+# One assignment takes half the time of `record.__dict__.update(zip(FIELDS, values))`.
+for _name, _fields in (("assign", FIELDS), ("assign_with_job", (*FIELDS, *JOB_FIELDS))):
+    exec(f"def {_name}(record, values): ({', '.join(f'record.{name}' for name in _fields)}) = values", _namespace)
+_assign: Callable[[LogRecord, tuple[Any, ...]], None] = _namespace["assign"]
+_assign_with_job: Callable[[LogRecord, tuple[Any, ...]], None] = _namespace["assign_with_job"]
+
+
+class Event(dict[Any, Any]):
+    """A dict that was logged in the place of a message, and prints as it did in the worker."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def rebuild(flat: bytes | memoryview) -> LogRecord:
+    """Makes a record of bytes. Runs in the parent.
+
+    Args:
+        flat: What `flatten` returned.
+
+    Returns:
+        The record.
+    """
+    loaded: Any = marshal.loads(flat)
+    if type(loaded) is tuple:
+        record = _new_record(LogRecord)
+        if len(loaded) == len(FIELDS):
+            _assign(record, loaded)
+        else:
+            _assign_with_job(record, loaded)
+        if type(record.created) is float:
+            record.relativeCreated = (record.created - _PROCESS_START) * 1000
+        return record
+    return _rebuild_any(loaded)
+
+
+def _rebuild_any(flat: dict[str, Any]) -> LogRecord:
+    unpacker = Unpacker(flat["exceptions"])
+    state = _unpack_values(flat["state"], unpacker)
+    if "args" in flat:
+        state["args"] = flat["args"]
+    if "dict" in flat:
+        state["msg"] = _rebuild_event(flat, unpacker)
+    if "exc_info" in flat:
+        with contextlib.suppress(LostError):
+            value = unpacker.exception(flat["exc_info"])
+            traceback = make_traceback(flat["frames"]) if "frames" in flat else value.__traceback__
+            state["exc_info"] = (type(value), value, traceback)
+    if isinstance(state.get("created"), float):
+        state["relativeCreated"] = (state["created"] - _PROCESS_START) * 1000
+    record = _rebuild_class(flat, state) if "class" in flat else None
+    if record is None:
+        if flat.get("special"):
+            state.update(msg=flat["text"], args=())
+        record = _new_record(LogRecord)
+        record.__dict__.update(state)
+    return record
+
+
+def _unpack_values(values: tuple[dict[Any, Any], dict[Any, Packed]], unpacker: Unpacker) -> dict[Any, Any]:
+    state, packed = values
+    for name, value in packed.items():
+        state[name] = unpacker.unpack(value)
+    return state
+
+
+def _rebuild_event(flat: dict[str, Any], unpacker: Unpacker) -> dict[Any, Any]:
+    event = _unpack_values(flat["dict"], unpacker)
+    if safe_repr(event, str) == flat["text"]:
+        return event
+    event = Event(event)
+    event.text = flat["text"]
+    return event
+
+
+def _rebuild_class(flat: dict[str, Any], state: dict[str, Any]) -> LogRecord | None:
+    """Makes a record of a class derived from LogRecord.
+
+    Returns:
+        The record; None if there is no such class here, or its message would be another.
+    """
+    try:
+        record: LogRecord = object.__new__(pickle.loads(flat["class"]))
+        for name, value in state.items():
+            slot = getattr(type(record), name, None) if isinstance(name, str) else None
+            if type(slot) is MemberDescriptorType:
+                slot.__set__(record, value)
+            else:
+                record.__dict__[name] = value
+        return None if flat.get("special") and str(record.getMessage()) != flat["text"] else record
+    except BaseException:  # As in Unpacker.unpack.
+        return None

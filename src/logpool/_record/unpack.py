@@ -1,0 +1,152 @@
+"""`Unpacker`: loads what a `Packer` made, in the parent."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import io
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from types import CodeType, TracebackType
+
+from logpool._process.hints import Any
+from logpool._record.fields import NO_POSITIONS, LostError, Packed
+
+
+class Unpacker:
+    """Loads what a packer made. Runs in the parent."""
+
+    def __init__(self, exceptions: list[dict[str, Any]]) -> None:
+        """Makes an unpacker for one record.
+
+        Args:
+            exceptions: What `Packer.exceptions` returned.
+        """
+        self._flat = exceptions
+        self._loaded: dict[int, BaseException] = {}
+        self._lost: set[int] = set()
+        for number in range(len(exceptions)):
+            self._load(number)
+        for number, exception in self._loaded.items():
+            # A class may have made something else of these attributes.
+            with contextlib.suppress(Exception):
+                self._link(exception, exceptions[number])
+
+    def unpack(self, packed: Packed) -> Any:
+        """Loads a value.
+
+        Returns:
+            The value, or where it can't be loaded, its text.
+        """
+        pickled, text = packed
+        if pickled is not None:
+            try:
+                return _load(pickled, self.exception)
+            # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.
+            except BaseException:
+                return text
+        return text
+
+    def exception(self, number: int) -> BaseException:
+        """Returns an exception as it was.
+
+        Raises:
+            LostError: It can't be loaded.
+        """
+        if number in self._lost:
+            raise LostError
+        return self._loaded[number]
+
+    def _load(self, number: int) -> BaseException:
+        """Loads an exception with those that its args and attributes refer to, or else makes a stand-in."""
+        if number in self._loaded:
+            return self._loaded[number]
+        flat = self._flat[number]
+        # Found there by an exception that it refers to itself, by a way other than its chain.
+        self._loaded[number] = stand_in = _stand_in(flat)
+        try:
+            exception, args, attributes = _load(flat["pickle"], self._load)
+            if type(exception).__qualname__ != flat["name"] or not isinstance(exception, BaseException):
+                raise LostError
+            exception.args = args
+            vars(exception).update(attributes)
+        except BaseException:
+            self._lost.add(number)
+            return stand_in
+        self._loaded[number] = exception
+        return exception
+
+    def _link(self, exception: BaseException, flat: dict[str, Any]) -> None:
+        cause, context = flat["cause"], flat["context"]
+        exception.__cause__ = None if cause is None else self._loaded[cause]
+        exception.__context__ = None if context is None else self._loaded[context]
+        exception.__suppress_context__ = flat["suppress"]
+        exception.__traceback__ = make_traceback(flat["frames"])
+
+
+def _load(pickled: bytes, exception: Callable[[int], BaseException]) -> Any:
+    """Load a pickle.
+
+    Args:
+        pickled: What a `_Pickler` has written.
+        exception: Returns the exception of a number.
+    """
+    unpickler = _Unpickler(io.BytesIO(pickled))
+    unpickler.exception = exception
+    return unpickler.load()
+
+
+class _Unpickler(pickle.Unpickler):
+    exception: Callable[[int], BaseException]  # An attribute for the same reason as those of `_Pickler`.
+
+    def persistent_load(self, number: Any) -> Any:
+        return make_traceback(number) if type(number) is list else self.exception(number)
+
+
+def _stand_in(flat: Mapping[str, Any]) -> BaseException:
+    """Makes an exception that prints like one that can't be loaded: a link of a chain, or a group's member."""
+    base = Exception if flat["error"] else BaseException
+    namespace = {"__module__": flat["module"], "__qualname__": flat["name"], "__doc__": "Stands for another."}
+    kind = type(flat["name"].rpartition(".")[2], (base,), namespace)
+    exception: BaseException = kind(flat["text"])
+    return exception
+
+
+def make_traceback(frames: Iterable[tuple[Any, ...]]) -> TracebackType | None:
+    """Makes a traceback that prints like the one in the worker did. It can't have the frames' variables.
+
+    The library tblib does the same, but its frames have other columns, so that Python underlines the wrong text.
+
+    Args:
+        frames: What `frames_of` returned.
+
+    Returns:
+        A traceback; None if there are no frames.
+    """
+    traceback = None
+    for filename, name, qualified, module, file, line, positions in reversed(list(frames)):
+        known = positions
+        try:
+            code = _raising_code(filename, name, qualified, line, known)
+        except ValueError:  # Code that a program has made may have an end that comes before its start.
+            known = NO_POSITIONS
+            code = _raising_code(filename, name, qualified, line, known)
+        # A frame comes of running code alone. This one raises NameError, at the position wanted.
+        try:
+            exec(code, {"__name__": module, "__file__": file}, {})
+        except NameError as error:
+            made: Any = error.__traceback__
+            # Without columns, as from a worker that was started with -X no_debug_ranges: nothing is underlined.
+            instruction = -1 if None in known else made.tb_next.tb_lasti
+            traceback = TracebackType(traceback, made.tb_next.tb_frame, instruction, line)
+    return traceback
+
+
+@functools.lru_cache(maxsize=1024)
+def _raising_code(filename: str, name: str, qualified: str, line: int, positions: tuple[int | None, ...]) -> CodeType:
+    first, last, column, end = positions if None not in positions else (max(line, 1), max(line, 1), 0, 0)
+    place: Any = {"lineno": first, "end_lineno": last, "col_offset": column, "end_col_offset": end}
+    statement = ast.Expr(ast.Name("raising", ast.Load(), **place), **place)
+    code = compile(ast.Module([statement], []), "", "exec")
+    return code.replace(co_filename=filename, co_name=name, co_qualname=qualified)
