@@ -13,7 +13,7 @@ class Assembler:
     """
 
     def __init__(self, read_size: int) -> None:
-        """Prepares for the beginning of a stream.
+        """Prepare for the beginning of a stream.
 
         Args:
             read_size: Bytes that are read at once.
@@ -24,14 +24,14 @@ class Assembler:
         self._rest: memoryview | None = None  # Of a large frame: what of its memory hasn't been read yet.
 
     def room(self) -> memoryview | None:
-        """Returns where the next bytes are to be read to, for `filled`; None: anywhere, for `feed`."""
+        """Return where the next bytes are to be read to, for `filled`; None: anywhere, for `feed`."""
         return None if self._rest is None else self._rest[: self._read_size]
 
     def filled(self, size: int) -> bytes | bytearray:
-        """Takes the next bytes of the stream, which are where `room` said.
+        """Take the next bytes of the stream, which are where `room` said.
 
         Args:
-            size: How many.
+            size: How many bytes.
 
         Returns:
             The large frame, if it is whole by now; else nothing.
@@ -46,7 +46,7 @@ class Assembler:
         return frame
 
     def feed(self, data: memoryview) -> bytes | bytearray:
-        """Takes the next bytes of the stream.
+        """Take the next bytes of the stream.
 
         Args:
             data: Bytes as they were read. They are copied.

@@ -1,12 +1,10 @@
-"""Pipes, which take the place of sockets for streams of frames where the system has what that takes: Linux.
+"""Pipes, which take the place of sockets for streams of frames where the system's pipes are fit for it: on Linux.
 
 A write of one frame takes half of the CPU time that it takes on a socket, and so does reading it: the kernel appends it
-to a page, where a socket gets memory for each write. In all other respects they serve as well: what was written is
+to a page, where a socket allocates memory for each write. In all other respects a pipe is as good: what was written is
 there for the reader when the write returns, also when the writer is killed, and the end of file comes behind it.
 
 A pipe has no `shutdown`, by which a reader refuses what comes later but gets what has come. Here it is.
-
-Knows nothing of frames.
 """
 
 from __future__ import annotations
@@ -20,10 +18,10 @@ from collections.abc import Callable
 
 if sys.platform == "linux":
     import fcntl
-    import termios  # Here, as when it is needed, at the end, it may be out of reach: the program may have changed user.
+    import termios  # Here, as it may be out of reach later, when it is needed: the program may have changed user.
 
 CAPACITY = 2**18
-"""Bytes that a pipe holds: what a process can log while nobody reads. With a quarter of it, as any pipe has at first,
+"""Bytes that a pipe holds: what a process can log while nothing reads. With a quarter of it, as any pipe has at first,
 processes that log wait more often; with four times as much nothing is faster (benchmarks/README.md)."""
 
 
@@ -33,15 +31,11 @@ class End:
     _descriptor = -1
 
     def __init__(self, descriptor: int) -> None:
-        """Takes a descriptor.
-
-        Args:
-            descriptor: This object's from now on.
-        """
+        """Take over a descriptor."""
         self._descriptor = descriptor
 
     def fileno(self) -> int:
-        """Returns the descriptor; -1 if it is closed."""
+        """Return the descriptor; -1 if it is closed."""
         return self._descriptor
 
     # Bound beforehand, as `__del__` may run when the interpreter has cleared this module.
@@ -56,29 +50,29 @@ class End:
 
 
 class WritingEnd(End):
-    """What a process has that puts."""
+    """A producer's end."""
 
     def sendall(self, data: bytes, flags: int = 0) -> None:
-        """Writes all of it.
+        """Write all of it.
 
         Args:
             data: What to write.
-            flags: As for a socket; mean nothing to a pipe.
+            flags: As for a socket; without meaning for a pipe.
 
         Raises:
-            OSError: Nobody reads any more, or the descriptor isn't this pipe's any more.
+            OSError: The reading end is closed, or the descriptor isn't this pipe's any more.
         """
         # A program may close all descriptors, as daemons do, and then open something that gets this one's number. That
-        # is hardly a pipe of this size. (Where a socket was expected, the kernel itself says no to most.)
+        # is hardly a pipe of this size. (Where a socket was expected, the kernel itself refuses most.)
         try:
             is_ours = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) == CAPACITY
         except OSError:
             is_ours = False
         if not is_ours:
-            self._descriptor = -1  # It is somebody else's to close.
+            self._descriptor = -1  # It isn't this object's to close.
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         written = os.write(self._descriptor, data)
-        if written < len(data):  # Interrupted by a signal, in the midst of more than there was room for.
+        if written < len(data):  # A signal has interrupted it, in the midst of more than there was room for.
             rest = memoryview(data)[written:]
             while rest:
                 # Its handler may have closed this end, or be a child by now, and have another with the same number.
@@ -86,18 +80,14 @@ class WritingEnd(End):
 
 
 class ReadingEnd(End):
-    """What the manager has."""
+    """The manager's end."""
 
     def setblocking(self, flag: bool) -> None:
-        """Says whether to wait where there is nothing to read.
-
-        Args:
-            flag: Whether.
-        """
+        """Set whether to wait where there is nothing to read."""
         os.set_blocking(self._descriptor, flag)
 
     def recv_into(self, buffer: memoryview) -> int:
-        """Reads what there is.
+        """Read what there is.
 
         Args:
             buffer: Where to.
@@ -111,14 +101,14 @@ class ReadingEnd(End):
         return os.readv(self._descriptor, [buffer])
 
     def shutdown(self) -> bool:
-        """Refuses what comes later, and closes the pipe, if nothing is left in it.
+        """Refuse what comes later, and close the pipe, if nothing is left in it.
 
         Returns:
-            Whether that is so. If not, what is left is to be read, and this to be tried again.
+            Whether it was empty. If not, what is left is to be read, and this to be called again.
         """
         try:
-            # What is in a pipe lives as long as any end of it does. So it can be seen when nobody can write any more
-            # what has come since the last read, and it can be read after all.
+            # What is in a pipe lives as long as any end of it does. So once nothing can be written any more, it shows
+            # what has come since the last read, and that can be read after all.
             own = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_NONBLOCK)
         except OSError:  # There is no such directory, or no descriptor left. What comes right now is lost.
             self.close()
@@ -138,10 +128,10 @@ def _bytes_in(pipe: int) -> int:
 
 
 def make() -> tuple[ReadingEnd, WritingEnd] | None:
-    """Makes a pipe.
+    """Make a pipe.
 
     Returns:
-        Its ends; None if the system has no pipes that serve, or none left.
+        Its ends; None if the system's pipes aren't fit for frames, or none is left.
     """
     if sys.platform != "linux":
         return None
@@ -155,10 +145,10 @@ def make() -> tuple[ReadingEnd, WritingEnd] | None:
 
 
 def send(end: WritingEnd, connected: socket.socket) -> None:
-    """Hands an end to another process, and closes it here.
+    """Hand an end to another process, and close it here.
 
     Args:
-        end: What that process is to have.
+        end: The end.
         connected: To that process.
 
     Raises:
@@ -171,7 +161,7 @@ def send(end: WritingEnd, connected: socket.socket) -> None:
 
 
 def receive(connected: socket.socket) -> WritingEnd:
-    """Takes what `send` has sent.
+    """Take what `send` has sent.
 
     Args:
         connected: To the process that sends.
