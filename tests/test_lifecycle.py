@@ -415,30 +415,38 @@ def test_no_thread_to_be_had_costs_no_future_and_no_record(
     assert len(records.records) == 100
 
 
-def test_a_constructor_that_fails_leaves_nothing_behind(run_program: Run) -> None:
+def test_a_constructor_that_fails_leaves_nothing_behind_and_works_when_there_are_descriptors_again(
+    run_program: Run,
+) -> None:
     ended = run_program(
         """
 import os, resource, sys
 from logpool import LoggingProcessPoolExecutor
-from multiprocessing import active_children, resource_tracker
+from multiprocessing import active_children, get_context, resource_tracker
+from multiprocessing import synchronize  # The stock class imports it at first use.
+fork = get_context("fork")
 resource_tracker.ensure_running()
 raised = 0
-for limit in range(60, 3, -1):
+for limit in range(4, 61):
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, 256))
     try:
-        LoggingProcessPoolExecutor(2).shutdown()
+        LoggingProcessPoolExecutor(2, fork).shutdown()
     except OSError as error:
         raised += 1
         print(type(error).__name__, error.errno, active_children())
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-print(raised, len(os.listdir("/proc/self/fd")))
+left = len(os.listdir("/proc/self/fd"))
+with LoggingProcessPoolExecutor(2, fork) as executor:
+    print(raised, left, executor.submit(abs, -3).result())
 """,
     )
     *errors, last = ended.stdout.splitlines()
     assert ended.stderr == ""
     assert set(errors) == {"OSError 24 []"}
-    assert last.split()[0] == str(len(errors))
-    assert int(last.split()[1]) <= 6
+    raised, left, result = map(int, last.split())
+    assert 0 < raised == len(errors) < 57
+    assert left <= 6
+    assert result == 3
 
 
 def test_twenty_pools_one_after_another_leave_nothing_behind(records: Records) -> None:

@@ -187,9 +187,10 @@ def _flatten_exception(state: dict[str, Any], flat: dict[str, Any], packer: Pack
 
 def _format_exception(info: tuple[Any, BaseException, Any]) -> str:
     """Return the traceback as text, as `logging.Formatter` prints it."""
-    try:
-        if sys.version_info >= (3, 15):
+    if sys.version_info >= (3, 15):
+        with contextlib.suppress(Exception):
             _read_sources(info[1], info[2])
+    try:
         return plain_str(_formatter.formatException(info))
     except Exception:
         return f"{name_of(type(info[1]))}: {safe_repr(info[1], str)}"

@@ -42,7 +42,7 @@ class Unpacker:
         pickled, text = packed
         if pickled is not None:
             try:
-                return _load(pickled, self.exception)
+                return _unpickle(pickled, self.exception)
             # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.
             except BaseException:
                 return text
@@ -66,7 +66,7 @@ class Unpacker:
         # Found there by an exception that it refers to itself, by a way other than its chain.
         self._loaded[number] = stand_in = _stand_in(flat)
         try:
-            exception, args, attributes = _load(flat["pickle"], self._load)
+            exception, args, attributes = _unpickle(flat["pickle"], self._load)
             if type(exception).__qualname__ != flat["name"] or not isinstance(exception, BaseException):
                 raise LostError
             exception.args = args
@@ -85,7 +85,7 @@ class Unpacker:
         exception.__traceback__ = make_traceback(flat["frames"])
 
 
-def _load(pickled: bytes, exception: Callable[[int], BaseException]) -> Any:
+def _unpickle(pickled: bytes, exception: Callable[[int], BaseException]) -> Any:
     """Load a pickle.
 
     Args:
