@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import multiprocessing
@@ -110,11 +111,154 @@ def test_workers_that_end_in_good_order_are_not_reported(context: BaseContext, r
     assert reports(records) == []
 
 
-def test_a_failing_initializer_is_reported_as_an_exit_with_code_0(context: BaseContext, records: Records) -> None:
-    with LoggingProcessPoolExecutor(1, context, jobs.fail_to_initialize) as executor, pytest.raises(BrokenProcessPool):
+def test_an_initializer_that_raised_is_named(context: BaseContext, records: Records) -> None:
+    with LoggingProcessPoolExecutor(1, context, jobs.fail_to_initialize) as executor:
+        error = executor.submit(jobs.square, 2).exception()
+    (report,) = reports(records)
+    assert report.getMessage().endswith(
+        "ended because its initializer (jobs.fail_to_initialize) raised ValueError: no good."
+    )
+    assert (report.__dict__["exitCode"], report.__dict__["jobId"], report.__dict__["jobName"]) == (0, None, None)
+    assert notes_of(error) == [report.getMessage()]
+
+
+def test_a_death_in_the_initializer_is_told(context: BaseContext, records: Records) -> None:
+    initargs = (signal.SIGKILL, 3)
+    with LoggingProcessPoolExecutor(1, context, jobs.die, initargs) as executor, pytest.raises(BrokenProcessPool):
         executor.submit(jobs.square, 2).result()
     (report,) = reports(records)
-    assert report.getMessage().endswith("exited with code 0, running no job.")
+    assert report.getMessage().endswith("was killed by SIGKILL, running its initializer (jobs.die).")
+
+
+def notes_of(error: BaseException | None) -> list[str]:
+    assert isinstance(error, BrokenProcessPool)
+    return error.__notes__
+
+
+def test_each_future_tells_why_a_worker_died_and_so_does_what_is_submitted_later(
+    context: BaseContext, records: Records
+) -> None:
+    async def run_in_executor() -> None:
+        await asyncio.get_running_loop().run_in_executor(executor, jobs.square, 3)
+
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        first = executor.submit(jobs.log_then_exit, 5, 3)
+        others = [executor.submit(jobs.square, number) for number in range(5)]
+        errors = [future.exception() for future in (first, *others)]
+        with pytest.raises(BrokenProcessPool) as refused:
+            executor.submit(jobs.square, 2)
+        with pytest.raises(BrokenProcessPool) as refused_by_asyncio:
+            asyncio.run(run_in_executor())
+    (report,) = reports(records)
+    for error in (*errors, refused.value, refused_by_asyncio.value):
+        assert notes_of(error) == [report.getMessage()]
+
+
+def test_a_future_of_asyncio_tells_why_a_worker_died(context: BaseContext, records: Records) -> None:
+    async def run_in_executor() -> None:
+        await asyncio.get_running_loop().run_in_executor(executor, jobs.crash, 3)
+
+    with LoggingProcessPoolExecutor(1, context) as executor, pytest.raises(BrokenProcessPool) as broken:
+        asyncio.run(run_in_executor())
+    (report,) = reports(records)
+    assert notes_of(broken.value) == [report.getMessage()]
+    assert "was killed by SIGSEGV, running job 1 (jobs.crash)." in str(broken.value.__notes__)
+
+
+def test_the_report_goes_where_the_pools_records_go(context: BaseContext, records: Records) -> None:
+    own = Records()
+    with LoggingProcessPoolExecutor(1, context, log_handlers=[own], log_level="INFO") as executor:
+        error = executor.submit(jobs.die, signal.SIGKILL, 5).exception()
+        assert reports(own)
+    (report,) = reports(own)
+    assert own.messages == [*map(str, range(5)), report.getMessage()]
+    assert notes_of(error) == [report.getMessage()]
+    assert records.records == []
+
+
+def test_a_report_that_the_logger_would_not_log_is_not_handled(context: BaseContext, records: Records) -> None:
+    own = Records()
+    logging.getLogger("logpool").disabled = True
+    try:
+        with LoggingProcessPoolExecutor(1, context, log_handlers=[own]) as executor:
+            error = executor.submit(jobs.die, signal.SIGKILL, 0).exception()
+    finally:
+        logging.getLogger("logpool").disabled = False
+    assert "was killed by SIGKILL" in notes_of(error)[0]
+    assert own.records == records.records == []
+
+
+@pytest.mark.parametrize("with_handlers", [True, False])
+def test_a_handler_that_waits_for_a_future_of_the_pool_that_breaks_waits_for_the_report_alone(
+    context: BaseContext, records: Records, with_handlers: bool
+) -> None:
+    waited: list[BaseException | None] = []
+
+    class Wait(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.name == "logpool":
+                waited.append(future.exception(30))
+                executor.shutdown()
+
+    own = Wait()
+    logging.getLogger().addHandler(own)
+    handlers = [own] if with_handlers else None
+    executor = LoggingProcessPoolExecutor(1, context, log_handlers=handlers)
+    future = executor.submit(jobs.die, signal.SIGKILL, 5)
+    assert isinstance(future.exception(30), BrokenProcessPool)
+    executor.shutdown()
+    assert waited == [future.exception()]
+
+
+def test_without_a_descriptor_of_a_process_its_end_is_waited_for(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    ended = 0
+    for _ in range(15):
+        with LoggingProcessPoolExecutor(1, context) as executor:
+            executor.submit(jobs.die, signal.SIGKILL, 0).exception()
+        ended += "was killed by SIGKILL" in reports(records)[-1].getMessage()
+    assert ended == 15
+
+
+def test_without_a_descriptor_of_a_process_one_that_runs_on_holds_up_nobody(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+        with pytest.raises(BrokenProcessPool):
+            executor.submit(close_all_and_stay).result()
+        (report,) = reports(records)
+    assert "has closed its connection to the pool, and still runs" in report.getMessage()
+
+
+opened: list[tuple[str, int]] = []
+
+
+def what_was_opened() -> list[tuple[str, int]]:
+    return opened
+
+
+def test_the_file_is_binary_and_written_where_there_is_no_positioned_write(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on Windows, where a file is text that isn't opened so. Linux has another flag of this value, which it ignores.
+    open_descriptor = os.open
+
+    def spy(path: str, flags: int, *arguments: Any) -> int:
+        opened.append((os.path.basename(path), flags))
+        return open_descriptor(path, flags, *arguments)
+
+    monkeypatch.setattr(os, "O_BINARY", 0x8000, raising=False)
+    monkeypatch.setattr(os, "open", spy)
+    monkeypatch.delattr(os, "pwrite")
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+        flags = dict(executor.submit(what_was_opened).result())
+        executor.submit(jobs.crash, 3).exception()
+    (report,) = reports(records)
+    assert flags[str(report.__dict__["workerPid"])] & 0x8000
+    assert ", running job 2 (jobs.crash).\nFatal Python error: Segmentation fault" in report.getMessage()
 
 
 def test_a_handler_that_blocks_does_not_keep_the_futures_from_failing(context: BaseContext, records: Records) -> None:

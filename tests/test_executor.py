@@ -7,15 +7,19 @@ import inspect
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
+from logging.handlers import QueueHandler
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from logpool.manager import LogManager
+from logpool.queues import LogQueue
 
 import jobs
 from conftest import START_METHODS, Records, Run, descriptors
@@ -372,3 +376,59 @@ def log_while_a_timer_logs(count: int, size: int) -> int:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return ticks
+
+
+class Owner:
+    """An object that has an executor, as an application's service may."""
+
+    def __init__(self, executor: LoggingProcessPoolExecutor) -> None:
+        self.executor = executor
+
+    def work(self) -> None:
+        """Does nothing."""
+
+
+def test_an_executor_that_is_pickled_says_what_to_do(context: BaseContext) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        error = executor.submit(Owner(executor).work).exception()
+        with pytest.raises(TypeError, match="LoggingProcessPoolExecutor"):
+            pickle.dumps(executor)
+    assert isinstance(error, TypeError)
+    assert "cannot pickle 'LoggingProcessPoolExecutor' object" in str(error)
+    assert "submit a function, or leave the executor out" in str(error)
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])  # With fork the constructor has raised.
+def test_flush_logs_returns_when_the_manager_could_not_be_started(
+    start_method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: LogManager) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr(LogManager, "prepare", fail)
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(start_method)) as executor:
+        with pytest.raises(BlockingIOError):
+            executor.submit(jobs.square, 2)
+        assert executor.flush_logs()
+
+
+def log_into(queue: LogQueue) -> None:
+    handler = QueueHandler(queue)
+    handler.handle(logging.makeLogRecord({"name": "app", "levelno": logging.INFO, "msg": "from another process"}))
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_records_of_a_process_that_was_handed_the_queue_are_handled(
+    context: BaseContext, records: Records, flush: bool
+) -> None:
+    start: Callable[..., Any] = context.Process
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        process = start(target=log_into, args=(executor.log_queue,))
+        process.start()
+        process.join()
+        process.close()
+        if flush:
+            assert executor.flush_logs()
+            assert records.messages == ["from another process"]
+            assert executor.submit(jobs.square, 2).result() == 4
+    assert records.messages == ["from another process"]

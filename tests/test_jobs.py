@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import pickle
+import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from functools import partial, update_wrapper, wraps
 from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -178,9 +182,45 @@ class Nameless:
         """Does nothing."""
 
 
+class Wrapper:
+    """As a decorator may be written: it has no name of its own, but what it wraps."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self.__wrapped__ = function
+
+    def __call__(self, *args: object) -> object:
+        return self.__wrapped__(*args)
+
+
+class Updated(Wrapper):
+    def __init__(self, function: Callable[..., object]) -> None:
+        super().__init__(function)
+        update_wrapper(self, function)
+
+
+@wraps(jobs.log)
+def wrapping(*args: Any) -> object:
+    return jobs.log(*args)
+
+
+class Proxy:
+    """Has any attribute, and again."""
+
+    def __getattr__(self, name: str) -> Proxy:
+        return Proxy()
+
+    def __call__(self) -> None:
+        """Does nothing."""
+
+
 @pytest.mark.parametrize(
     ("function", "name"),
     [
+        (Wrapper(jobs.log), "jobs.log"),
+        (Updated(jobs.log), "jobs.log"),
+        (partial(Wrapper(partial(jobs.log, "x")), name="y"), "jobs.log"),
+        (wrapping, "jobs.log"),
+        (Proxy(), "test_jobs.Proxy"),
         (jobs.log, "jobs.log"),
         (partial(partial(jobs.log, "x"), name="y"), "jobs.log"),
         (Nameless(), "test_jobs.Nameless"),
@@ -194,19 +234,111 @@ def test_any_callable_has_a_name(function: object, name: str) -> None:
     assert name_of(function) == name
 
 
-def fail_to_load() -> None:
-    raise ValueError("can't be loaded")
+def run_in_context(carrier: dict[str, str], fn: Callable[..., object]) -> object:
+    """What a tracing library has a pool run in the place of the user's function."""
+    return fn()
+
+
+def test_a_job_has_the_users_name_where_a_library_has_replaced_submit(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    submit = ProcessPoolExecutor.submit
+
+    def submit_in_context(pool: ProcessPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return submit(pool, run_in_context, carrier={}, fn=partial(fn, *args, **kwargs))
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit_in_context)
+    os.mkfifo(gate := tmp_path / "gate")
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        first = executor.submit(jobs.log_and_wait_for, str(gate))
+        futures = [executor.submit(jobs.log, "%d", number) for number in range(10)]
+        cancelled = [future.cancel() for future in futures[5:]]
+        open(gate, "w").close()
+        first.result()
+        list(executor.map(jobs.log, ["mapped"]))
+    assert all(cancelled)
+    assert jobs_of(records) == [
+        ("waiting", 1, "jobs.log_and_wait_for"),
+        ("waited", 1, "jobs.log_and_wait_for"),
+        *((str(number), number + 2, "jobs.log") for number in range(5)),
+        ("mapped", 12, "jobs.log"),
+    ]
+
+
+def fail(error: BaseException) -> None:
+    raise error
 
 
 class Unloadable:
-    def __reduce__(self) -> tuple[object, tuple[()]]:
-        return fail_to_load, ()
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[object, tuple[BaseException]]:
+        return fail, (self.error,)
 
 
-def test_a_job_that_a_worker_cannot_load_is_logged(context: BaseContext, records: Records) -> None:
-    with LoggingProcessPoolExecutor(1, context) as executor, pytest.raises(BrokenProcessPool):
-        executor.submit(repr, Unloadable()).result()
-    error, critical = records.records
-    assert (error.name, error.levelno, error.processName) == ("logpool", logging.ERROR, critical.workerName)
-    assert "ValueError: can't be loaded" in str(error.exc_text)
-    assert critical.exitCode == 1
+@pytest.mark.parametrize(
+    "error", [ValueError("no good"), OSError(5, "no good"), EOFError("no good"), BrokenPipeError(32, "no good")]
+)
+def test_a_job_that_a_worker_cannot_load_is_logged(context: BaseContext, records: Records, error: Exception) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        broken = executor.submit(repr, Unloadable(error)).exception()
+    first, critical = records.records
+    assert (first.name, first.levelno, first.processName) == ("logpool", logging.ERROR, critical.__dict__["workerName"])
+    assert f"{type(error).__name__}: {error}" in str(first.exc_text)
+    assert critical.__dict__["exitCode"] == 1
+    assert critical.getMessage().endswith(f"ended because it can't load a job: {type(error).__name__}: {error}.")
+    assert isinstance(broken, BrokenProcessPool)
+    assert broken.__notes__ == [critical.getMessage()]
+
+
+class Unpicklable:
+    """A result, or an argument, whose pickling raises the error that a broken pipe does."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise BrokenPipeError(32, "in the pickling")
+
+
+def test_an_error_of_a_broken_pipe_in_the_pickling_of_a_result_is_the_jobs(context: BaseContext) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        with pytest.raises(BrokenPipeError, match="in the pickling"):
+            executor.submit(Unpicklable).result()
+        assert executor.submit(jobs.square, 2).result() == 4
+
+
+def test_an_error_of_a_broken_pipe_in_the_pickling_of_a_job_is_the_jobs(context: BaseContext) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        with pytest.raises(BrokenPipeError, match="in the pickling"):
+            executor.submit(repr, Unpicklable()).result(30)
+        assert executor.submit(jobs.square, 2).result(30) == 4
+
+
+def test_a_pool_that_breaks_while_a_job_is_written_says_nothing_but_why(
+    context: BaseContext, records: Records, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    os.mkfifo(gate := tmp_path / "gate")
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        running = executor.submit(jobs.log_and_wait_for, str(gate))
+        large = [executor.submit(len, bytes(2**20)) for _ in range(2)]
+        records.wait_for("waiting")
+        victim = records.records[0].process
+        assert victim is not None
+        os.kill(victim, signal.SIGKILL)
+        for future in (running, *large):
+            assert isinstance(future.exception(30), BrokenProcessPool)
+    assert capfd.readouterr().err == ""
+
+
+class Ends(BaseException):
+    """Like SystemExit, to everything that catches an Exception."""
+
+
+def test_a_callback_that_raises_where_a_job_cannot_be_pickled_costs_no_other_job(
+    context: BaseContext, records: Records
+) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(jobs.square, 1).result()
+        future = executor.submit(repr, Unpicklable())
+        future.add_done_callback(lambda _: fail(Ends()))
+        assert executor.submit(jobs.square, 2).result(30) == 4
+        assert isinstance(future.exception(30), BrokenPipeError)

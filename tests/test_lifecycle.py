@@ -16,10 +16,12 @@ import signal
 import tempfile
 import textwrap
 import threading
+import traceback
 from concurrent.futures import Future, process
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,9 @@ from logpool import LoggingProcessPoolExecutor
 from logpool._parent.listener import RelayListener
 from logpool._parent.manager import Handover, LogManager
 from logpool._transport.queue import LogQueue
+from logpool.crash import DeathWatch
+from logpool.jobs import CallQueue
+from logpool.pool import PoolThread, Wakeup
 
 PROGRAM = """
 import logging, multiprocessing, os, sys, threading, time
@@ -811,3 +816,209 @@ def test_another_authkey_in_the_middle_of_a_pool_is_no_obstacle(records: Records
         finally:
             process.authkey = key
     assert records.messages == ["one", "two"]
+
+
+class Attack(BaseException):
+    """Raised where nothing is expected to be."""
+
+
+ATTACKED = [
+    *(
+        (process._ExecutorManagerThread, name)
+        for name in (
+            "add_call_item_to_queue",
+            "wait_result_broken_or_wakeup",
+            "process_result_item",
+            "is_shutting_down",
+            "flag_executor_shutting_down",
+            "terminate_broken",
+            "join_executor_internals",
+            "shutdown_workers",
+            "get_n_children_alive",
+        )
+    ),
+    *((PoolThread, name) for name in ("wait_result_broken_or_wakeup", "process_result_item", "terminate_broken")),
+    (PoolThread, "_refuse_jobs"),
+    (process._ThreadWakeup, "clear"),
+    (Wakeup, "close"),
+    (CallQueue, "put"),
+    (CallQueue, "join_thread"),
+    (DeathWatch, "report"),
+    (DeathWatch, "wait"),
+]
+
+
+def text_of(error: BaseException | None) -> str:
+    """Everything that a traceback of it prints."""
+    return "" if error is None else "".join(traceback.format_exception(error))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("end", ["jobs are done", "a worker dies"])
+@pytest.mark.parametrize("again", [True, False], ids=["always", "once"])
+@pytest.mark.parametrize(("owner", "name"), ATTACKED, ids=[f"{owner.__name__}.{name}" for owner, name in ATTACKED])
+def test_whatever_raises_in_the_pools_thread_every_future_has_a_result_and_all_ends(
+    monkeypatch: pytest.MonkeyPatch, owner: type, name: str, again: bool, end: str
+) -> None:
+    method = getattr(owner, name)
+    attacked = False
+
+    def attack(*args: object, **kwargs: object) -> object:
+        nonlocal attacked
+        if isinstance(threading.current_thread(), PoolThread) and armed and (again or not attacked):
+            attacked = True
+            raise Attack("attacked")
+        return method(*args, **kwargs)
+
+    armed = False
+    reading, writing = os.pipe()
+    monkeypatch.setattr(owner, name, attack, raising=False)
+    executor = LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork"))
+    futures: list[Future[Any]] = [executor.submit(os.read, reading, 1)]
+    if end == "a worker dies":
+        futures.append(executor.submit(jobs.die, signal.SIGKILL, 0))
+    futures += [executor.submit(jobs.square, number) for number in range(5)]
+    workers = [child for child in multiprocessing.active_children() if child.name != "LogManager"]
+    armed = True
+    os.write(writing, b"x")
+    errors = [future.exception(30) for future in futures]
+    executor.shutdown()
+    assert {type(error) for error in errors} <= {BrokenProcessPool, type(None)}
+    if name in {"wait_result_broken_or_wakeup", "process_result_item", "clear", "is_shutting_down"}:
+        assert "Attack: attacked" in text_of(errors[-1])
+        with pytest.raises(BrokenProcessPool) as refused:
+            LoggingProcessPoolExecutor.submit(executor, int)
+        assert "Attack: attacked" in text_of(refused.value)
+    for worker in workers:
+        worker.join(30)
+        assert not worker.is_alive()
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_callback_that_raises_in_the_pools_thread_costs_no_future_its_end(context: BaseContext) -> None:
+    def attack(_: Future[int]) -> None:
+        raise Attack("attacked")
+
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        futures = [executor.submit(jobs.square, number) for number in range(10)]
+        for future in futures:
+            future.add_done_callback(attack) if not future.done() else None
+        errors = [future.exception(30) for future in futures]
+    assert {type(error) for error in errors} <= {BrokenProcessPool, type(None)}
+
+
+class FalsyError(Exception):
+    """As an exception that has a length may be."""
+
+    def __bool__(self) -> bool:
+        raise Attack("attacked")
+
+
+def raise_falsy_error() -> None:
+    raise FalsyError
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_exception_that_cannot_be_tested_for_truth_costs_no_future_its_end(context: BaseContext) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        future = executor.submit(raise_falsy_error)
+        assert type(future.exception(30)) in {BrokenProcessPool, FalsyError}
+
+
+NOT_FORK = pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+"""With fork no worker is replaced."""
+
+
+@NOT_FORK
+@pytest.mark.parametrize("how", ["collected", "shut down"])
+def test_jobs_that_no_worker_is_left_for_fail(start_method: str, how: str, tmp_path: Path) -> None:
+    os.mkfifo(gate := tmp_path / "gate")
+    executor = LoggingProcessPoolExecutor(1, multiprocessing.get_context(start_method), max_tasks_per_child=1)
+    first = executor.submit(jobs.wait_for, str(gate))
+    others = [executor.submit(jobs.square, number) for number in range(5)]
+    pool_thread = the_thread_of_the_pool()
+    if how == "shut down":
+        executor.shutdown(wait=False)
+    else:
+        del executor
+        gc.collect()
+    open(gate, "w").close()
+    assert first.exception(30) is None
+    for other in others:
+        error = other.exception(30)
+        assert error is None or (isinstance(error, BrokenProcessPool) and "max_tasks_per_child" in text_of(error))
+    assert how == "shut down" or isinstance(others[-1].exception(30), BrokenProcessPool)
+    pool_thread.join(30)
+    assert not pool_thread.is_alive()
+    del pool_thread
+    gc.collect()
+
+
+@NOT_FORK
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_jobs_fail_where_no_worker_can_be_started_in_the_place_of_another(
+    start_method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError(11, "no process left")
+
+    os.mkfifo(gate := tmp_path / "gate")
+    context = multiprocessing.get_context(start_method)
+    with LoggingProcessPoolExecutor(1, context, max_tasks_per_child=1) as executor:
+        first = executor.submit(jobs.wait_for, str(gate))
+        others = [executor.submit(jobs.square, number) for number in range(5)]
+        monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", fail)
+        open(gate, "w").close()
+        assert first.exception(30) is None
+        for other in others:
+            error = other.exception(30)
+            assert isinstance(error, BrokenProcessPool)
+            assert "no process left" in text_of(error)
+        with pytest.raises(BrokenProcessPool):
+            executor.submit(int)
+
+
+@NOT_FORK
+def test_a_worker_that_was_counted_as_idle_when_it_left_is_replaced(start_method: str) -> None:
+    context = multiprocessing.get_context(start_method)
+    with LoggingProcessPoolExecutor(1, context, max_tasks_per_child=2) as executor:
+        assert [future.result(30) for future in [executor.submit(jobs.square, number) for number in range(5)]] == [
+            0,
+            1,
+            4,
+            9,
+            16,
+        ]
+
+
+def test_a_pool_whose_thread_cannot_be_started_takes_no_other_job(
+    context: BaseContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads = set(threading.enumerate())
+    executor = LoggingProcessPoolExecutor(1, context)
+    with monkeypatch.context() as no_thread:
+        no_thread.setattr(process._ExecutorManagerThread, "start", fail, raising=False)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            executor.submit(jobs.square, 2)
+    with pytest.raises(BrokenProcessPool, match="thread could not be started"):
+        executor.submit(jobs.square, 2)
+    executor.shutdown(wait=False)
+    assert_nothing_is_left(threads)
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+@pytest.mark.parametrize("end", ["", "executor.shutdown(wait=False)"])
+def test_an_executor_that_outlives_all_modules_ends_without_a_word(
+    run_program: Run, tmp_path: Path, start_method: str, end: str
+) -> None:
+    # What the interpreter clears last: the module `builtins`.
+    ended = run_program(
+        program(f"import builtins\nbuiltins.kept = executor\nexecutor.submit(work, 50).result()\n{end}"), start_method
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert len((tmp_path / "log").read_text().splitlines()) == 50

@@ -91,16 +91,60 @@ def test_mapped_functions_are_in_a_partial_of_the_pools_own() -> None:
 
 
 def test_the_pools_thread_fails_the_futures_by_a_method_that_can_be_extended() -> None:
-    assert list(inspect.signature(process._ExecutorManagerThread.terminate_broken).parameters) == ["self", "cause"]
-    source = inspect.getsource(process._ExecutorManagerThread)
-    assert "run" in vars(process._ExecutorManagerThread)
+    thread = process._ExecutorManagerThread
+    assert list(inspect.signature(thread.terminate_broken).parameters)[:2] == ["self", "cause"]
+    assert {"run", "wait_result_broken_or_wakeup", "process_result_item"} <= set(vars(thread))
+    source = inspect.getsource(thread)
     assert "self.terminate_broken(cause)" in source
-    assert "self.processes = executor._processes" in source
-    assert "self.pending_work_items = executor._pending_work_items" in source
+    assert "self.wait_result_broken_or_wakeup()" in source
+    assert "self.process_result_item(result_item)" in source
+    assert "work_item.future.set_exception(bpe)" in source
+    for name in (
+        "_processes",
+        "_pending_work_items",
+        "_call_queue",
+        "_shutdown_lock",
+        "_executor_manager_thread_wakeup",
+    ):
+        assert f"= executor.{name}" in source
+    assert "self.executor_reference = weakref.ref(executor" in source
+    assert "raise BrokenProcessPool(self._broken)" in inspect.getsource(ProcessPoolExecutor.submit)
+    assert str(process._RemoteTraceback("text")) == "text"
+
+
+def test_the_constructor_forgets_the_pools_thread_between_its_checks_and_its_pipes() -> None:
+    source = inspect.getsource(ProcessPoolExecutor.__init__)
+    first, *others = (source.index(f"self.{name} =") for name in ("_executor_manager_thread", "_call_queue"))
+    assert all(first < other for other in others)
+    assert first < source.index("_ThreadWakeup()")
+    assert first < source.index("mp_context.SimpleQueue()")
+    assert first > source.rindex("raise ")
+    assert first > source.index("self._safe_to_dynamically_spawn_children =")
+
+
+def test_the_thread_that_feeds_the_call_queue_reports_a_job_that_it_cannot_pickle_and_bytes_that_it_cannot_write() -> (
+    None
+):
+    source = inspect.getsource(multiprocessing.queues.Queue._feed)
+    assert "obj = _ForkingPickler.dumps(obj)" in source
+    assert "onerror(e, obj)" in source
+    assert "if ignore_epipe and" in source
+    assert list(inspect.signature(process._SafeQueue._on_queue_feeder_error).parameters) == ["self", "e", "obj"]
+    with ProcessPoolExecutor(1) as executor:
+        assert executor._call_queue._ignore_epipe is True
+        assert executor._call_queue.pending_work_items is executor._pending_work_items
+    assert process._CallItem(3, int, (), {}).work_id == 3
+
+
+def test_a_result_is_pickled_first_and_then_written_by_the_writing_end() -> None:
+    source = inspect.getsource(multiprocessing.queues.SimpleQueue.put)
+    assert source.index("_ForkingPickler.dumps(obj)") < source.index("self._writer.send_bytes(obj)")
+    assert "result_queue.put(" in inspect.getsource(process._sendback_result)
 
 
 def test_workers_are_spawned_by_a_method_that_can_be_extended_and_the_thread_can_be_woken() -> None:
     assert "self._spawn_process()" in inspect.getsource(ProcessPoolExecutor)
+    assert "self._adjust_process_count()" in inspect.getsource(ProcessPoolExecutor.submit)
     with ProcessPoolExecutor(1) as executor:
         assert callable(executor._executor_manager_thread_wakeup.wakeup)
         assert executor._processes == {}

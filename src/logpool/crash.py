@@ -1,8 +1,14 @@
 """Why a worker died: what it leaves for its parent to read, and what the parent makes of it.
 
-A worker that is killed can't say anything any more. So each writes down beforehand what would be asked: which job it
-runs, in a file of its own in the manager's private directory. Behind that, `faulthandler` writes the Python stack if a
-fatal signal strikes. A job costs one write of a few bytes, into the kernel's cache.
+A worker that is killed can't say anything any more. So each writes down beforehand what would be asked: what it runs,
+in a file of its own in the manager's private directory. Behind that, `faulthandler` writes the Python stack if a fatal
+signal strikes. A job costs one write of a few bytes, into the kernel's cache.
+
+The file's first line is one of these; in a new file it is empty:
+
+    3 module.function    job 3 runs, or was the last
+    0 module.function    the initializer runs
+    ! text               the worker is ending by itself, because of this
 """
 
 from __future__ import annotations
@@ -13,7 +19,9 @@ import functools
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable
+from logging import LogRecord
 from multiprocessing import connection, util
 from multiprocessing.process import BaseProcess
 
@@ -21,15 +29,22 @@ from logpool._process.hints import Any
 
 logger = logging.getLogger("logpool")
 
-JOB_SIZE = 512
-"""Bytes at the beginning of the file that are for the job. The rest is faulthandler's."""
+LINE_SIZE = 512
+"""Bytes at the beginning of the file that are for the line. The rest is faulthandler's."""
+
+INITIALIZER = 0
+"""The number in the place of a job's while the initializer runs. Jobs are numbered from 1."""
 
 MOST_STACK = 2**16
 """Bytes that are read of a stack."""
 
-FLUSH_TIMEOUT = 1.0
-"""Seconds for which the report of a death waits for what was logged before it, and for the worker's end. Nothing slow
-must keep the futures from being told."""
+END_TIMEOUT = 1.0
+"""Seconds for which the report waits for the exit codes of workers that have closed their end of a pipe. Usually they
+are just ending."""
+
+REPORT_TIMEOUT = 1.0
+"""Seconds for which the futures wait for the report to be handled, and what was logged before it. Nothing slow must
+keep them from being told."""
 
 SIGKILL = getattr(signal, "SIGKILL", None)
 """Windows has no such signal."""
@@ -39,7 +54,7 @@ class CrashFile:
     """A worker's file, as the worker has it."""
 
     def __init__(self, directory: str) -> None:
-        """Makes the file, and has faulthandler write into it.
+        """Make the file, and have faulthandler write into it.
 
         Args:
             directory: The manager's, which is private.
@@ -48,25 +63,43 @@ class CrashFile:
             OSError: There is no room, or no descriptor left.
         """
         path = _path(directory, os.getpid())
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.write(self._descriptor, bytes(JOB_SIZE))
+        # Windows would write another end of line in a file that isn't binary.
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+        self._descriptor = os.open(path, flags, 0o600)
+        os.write(self._descriptor, bytes(LINE_SIZE))
         # From here on the descriptor's position is faulthandler's.
         was_enabled = faulthandler.is_enabled()
         faulthandler.enable(self._descriptor)
         if hasattr(os, "register_at_fork"):
             # What a child of this worker does is not this worker's.
             os.register_at_fork(after_in_child=functools.partial(_stop_writing, was_enabled))
-        # A worker that leaves by itself has nothing to be asked.
-        util.Finalize(self, _remove, args=(path,), exitpriority=-100)
+        # A worker that leaves in good order has nothing to be asked.
+        self._removal = util.Finalize(self, _remove, args=(path,), exitpriority=-100)
 
     def write_job(self, number: int, name: str) -> None:
-        """Writes down which job runs from now on.
+        """Write down what runs from now on.
 
         Args:
-            number: The job's number.
-            name: Its name.
+            number: The job's number, or INITIALIZER.
+            name: Of the function.
         """
-        line = b"%d %s\n" % (number, name.encode(errors="replace")[: JOB_SIZE - 32])
+        self._write_line(f"{number} {name}")
+
+    def write_nothing(self) -> None:
+        """Write down that nothing runs."""
+        self._write_line("")
+
+    def leave(self, reason: str) -> None:
+        """Write down why this worker is about to end by itself, and leave the file to the parent.
+
+        Args:
+            reason: What is to follow the worker's name in the report.
+        """
+        self._write_line(f"! {' '.join(reason.split())}")
+        self._removal.cancel()
+
+    def _write_line(self, text: str) -> None:
+        line = text.encode(errors="replace")[: LINE_SIZE - 1] + b"\n"
         with contextlib.suppress(OSError):  # A full disk is no reason to fail a job.
             _write_at_start(self._descriptor, line)
 
@@ -134,19 +167,23 @@ class DeathWatch:
         directory: Where the workers' files are; None: there are none.
     """
 
-    def __init__(self, flush: Callable[[float], bool]) -> None:
-        """Begins to watch.
+    def __init__(self, flush: Callable[[float], bool], handle: Callable[[LogRecord], object]) -> None:
+        """Begin to watch.
 
         Args:
             flush: Waits some seconds until all is handled that was logged.
+            handle: Has a record handled where those of the workers are.
         """
         self.expected = False
         self.directory: str | None = None
         self._flush = flush
+        self._handle = handle
         self._kills = KillCounter()
+        self._reasons: list[str] = []
+        self._teller: threading.Thread | None = None
 
     def report(self, processes: Iterable[BaseProcess], running: set[int]) -> None:
-        """Logs, for each worker that has died by itself, why. Raises nothing: the futures are to be told next.
+        """Log, for each worker that has died by itself, why. Raises nothing: the futures are to be told next.
 
         Args:
             processes: The pool's workers, before the pool ends those that are left.
@@ -156,64 +193,105 @@ class DeathWatch:
             if not self.expected:
                 self._report(processes, running)
 
+    def add_reason(self, reason: str) -> None:
+        """Note why the pool breaks, for the errors that say that it is broken."""
+        self._reasons.append(reason)
+
+    def explain(self, error: BaseException) -> None:
+        """Add to an error, as notes, why the pool has broken."""
+        for reason in self._reasons:
+            if reason not in getattr(error, "__notes__", ()):  # Pythons before 3.14 give all futures one error.
+                error.add_note(reason)
+
+    def wait(self) -> None:
+        """Wait until all reports are handled, however long their handlers take."""
+        if self._teller is not None:
+            self._teller.join()
+
+    def is_current_thread(self) -> bool:
+        """Return whether the caller is a handler that handles a report."""
+        return threading.current_thread() is self._teller
+
     def _report(self, processes: Iterable[BaseProcess], running: set[int]) -> None:
         by_sentinel: dict[Any, BaseProcess] = {process.sentinel: process for process in processes}
         dead = [by_sentinel[sentinel] for sentinel in connection.wait(list(by_sentinel), timeout=0)]
-        if dead:
-            self._flush(FLUSH_TIMEOUT)  # So that its own last words come first.
+        if not dead:
+            return
         for process in dead:
             _wait_for_end(process)
-            self._report_one(process, running)
+        records = [self._record_of(process, running) for process in dead]
+        self._reasons += [record.getMessage() for record in records]
+        # In a thread, because a handler may be slow, or wait for a future that is to be told next.
+        teller = threading.Thread(target=self._tell, args=(records,), name="logpool-reporter")
+        self._teller = teller  # Before it runs: a handler may ask whether it is in this thread.
+        try:
+            teller.start()
+        except RuntimeError:  # No thread can be started: the interpreter is ending, say.
+            self._teller = None
+            self._tell(records)
+        else:
+            teller.join(REPORT_TIMEOUT)
 
-    def _report_one(self, process: BaseProcess, running: set[int]) -> None:
+    def _tell(self, records: list[LogRecord]) -> None:
+        self._flush(REPORT_TIMEOUT)  # So that a worker's own last words come first.
+        for record in records:
+            if logger.isEnabledFor(record.levelno):
+                self._handle(record)
+
+    def _record_of(self, process: BaseProcess, running: set[int]) -> LogRecord:
         exit_code = process.exitcode
         signal_name = _signal_name(exit_code)
-        job, name, stack = _read(self.directory, process.pid)
-        if job not in running:  # It had finished that one.
-            job = name = None
+        file = WorkersFile(self.directory, process.pid)
+        job, name = (file.number, file.name) if file.number in running else (None, None)  # Else it had finished that.
         hint = ""
         if SIGKILL is not None and exit_code == -SIGKILL and self._kills.has_risen():
             hint = "The kernel has killed a process for want of memory meanwhile; it may have been this one."
         if exit_code is None:
             how = "has closed its connection to the pool, and still runs"
+        elif file.reason:
+            how = file.reason
         else:
             how = f"was killed by {signal_name}" if signal_name else f"exited with code {exit_code}"
-        what = "no job" if job is None else f"job {job} ({name})"
-        logger.critical(
-            "Worker %s (pid %s) %s, running %s.%s%s",
-            process.name,
-            process.pid,
-            how,
-            what,
-            f" {hint}" if hint else "",
-            f"\n{stack}" if stack else "",
-            extra={
-                "workerName": process.name,
-                "workerPid": process.pid,
-                "exitCode": exit_code,
-                "signalName": signal_name,
-                "jobId": job,
-                "jobName": name,
-                "stack": stack or None,
-                "hint": hint or None,
-            },
+        if file.number == INITIALIZER:
+            how += f", running its initializer ({file.name})"
+        elif not file.reason:
+            how += ", running no job" if job is None else f", running job {job} ({name})"
+        path, line, function, _ = logger.findCaller()
+        extra = {
+            "workerName": process.name,
+            "workerPid": process.pid,
+            "exitCode": exit_code,
+            "signalName": signal_name,
+            "jobId": job,
+            "jobName": name,
+            "stack": file.stack or None,
+            "hint": hint or None,
+        }
+        arguments = (process.name, process.pid, how, hint and f" {hint}", file.stack and f"\n{file.stack}")
+        return logger.makeRecord(
+            logger.name, logging.CRITICAL, path, line, "Worker %s (pid %s) %s.%s%s", arguments, None, function, extra
         )
 
 
 def _wait_for_end(process: BaseProcess) -> None:
-    """Waits for a worker whose end of a pipe is closed.
+    """Wait for a worker that has closed its end of a pipe, which usually is just ending, but END_TIMEOUT at most.
 
-    Usually it is just ending. But it may have closed that itself, and run on.
-
-    `join` won't do: with fork it waits without a timeout once the pipe is closed.
+    `join` has a timeout for the pipe alone: with fork and spawn it waits for the worker's end without one once the pipe
+    is closed, which a worker may have done itself and run on.
     """
     if hasattr(os, "pidfd_open") and process.pid is not None:  # Linux.
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(process.pid)
             try:
-                connection.wait([descriptor], FLUSH_TIMEOUT)
+                connection.wait([descriptor], END_TIMEOUT)
             finally:
                 os.close(descriptor)
+        return
+    # It ends when the pool has ended the worker, at the latest.
+    waiting = threading.Thread(target=process.join, name="logpool-waiting", daemon=True)
+    with contextlib.suppress(RuntimeError):  # No thread can be started: the interpreter is ending, say.
+        waiting.start()
+        waiting.join(END_TIMEOUT)
 
 
 def _signal_name(exit_code: int | None) -> str | None:
@@ -225,21 +303,40 @@ def _signal_name(exit_code: int | None) -> str | None:
         return f"signal {-exit_code}"
 
 
-def _read(directory: str | None, pid: int | None) -> tuple[int | None, str | None, str]:
-    """Reads a dead worker's file, if there is one, and removes it.
+class WorkersFile:
+    """A dead worker's file, which is removed.
 
-    Returns:
-        The job's number, its name, and the stack.
+    Attributes:
+        number: The number of the job that ran, or was the last; INITIALIZER; None: neither is known.
+        name: Of its function.
+        reason: Why the worker has ended itself.
+        stack: As faulthandler has written it.
     """
-    if directory is None:
-        return None, None, ""
-    path = _path(directory, pid)
-    try:
-        with open(path, "rb") as file:
-            line = file.read(JOB_SIZE).split(b"\n", 1)[0]
-            stack = file.read(MOST_STACK).decode(errors="replace").strip()
-    except OSError:
-        return None, None, ""
-    _remove(path)
-    number, _, name = line.decode(errors="replace").partition(" ")
-    return (int(number), name, stack) if number.isdigit() else (None, None, stack)
+
+    number: int | None = None
+    name: str | None = None
+    reason = ""
+    stack = ""
+
+    def __init__(self, directory: str | None, pid: int | None) -> None:
+        """Read the file, if there is one.
+
+        Args:
+            directory: The manager's; None: there is none.
+            pid: The worker's.
+        """
+        if directory is None:
+            return
+        path = _path(directory, pid)
+        try:
+            with open(path, "rb") as file:
+                line = file.read(LINE_SIZE).split(b"\n", 1)[0].decode(errors="replace")
+                self.stack = file.read(MOST_STACK).decode(errors="replace").strip()
+        except OSError:
+            return
+        _remove(path)
+        first, _, text = line.partition(" ")
+        if first == "!":
+            self.reason = text
+        elif first.isdecimal():
+            self.number, self.name = int(first), text

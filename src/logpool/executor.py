@@ -19,6 +19,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 
 from logpool._process.hints import TYPE_CHECKING, Any
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
 class LoggingProcessPoolExecutor(ProcessPoolExecutor):
     """A `ProcessPoolExecutor` that has each record a worker logs handled as if this process had logged it."""
 
+    # Private to the base class.
+    _call_queue: CallQueue | None
+    _safe_to_dynamically_spawn_children: bool
+
     def __init__(
         self,
         max_workers: int | None = None,
@@ -59,7 +64,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         log_level: int | str | None = None,
         log_backlog: int = DEFAULT_BACKLOG,
     ) -> None:
-        """Makes an executor, and starts the manager process through which its workers' records will come.
+        """Make an executor, and start the manager process through which its workers' records will come.
 
         Args:
             max_workers: As for `ProcessPoolExecutor`.
@@ -92,17 +97,10 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         self._submit_lock = threading.Lock()
         self._relay_lock = threading.Lock()
         self._has_ended = False
-        self._queue_is_handed_out = False
-        self._death_watch = DeathWatch(self._relay.flush)
+        self._is_listened_to = False
+        self._is_shared = False  # Whether other processes than the workers may log into the queue.
+        self._death_watch = self._make_death_watch()
         self._worker_start = WorkerStart()
-        if mp_context.get_start_method() == "fork":
-            # The base class says no to bad arguments below. With fork that would be after the manager was started.
-            ProcessPoolExecutor(max_workers, mp_context, initializer, initargs, max_tasks_per_child=max_tasks_per_child)
-            # Before the pool makes its pipes: a forked manager process that had the reading end of the call queue would
-            # keep the queue's feeder thread waiting after all workers have died (CPython's test_crash_big_data). With
-            # the other methods it is started with the first worker, like anything of the stock class's: a module that
-            # each worker imports may make an executor.
-            self._started_relay()
         try:
             super().__init__(
                 max_workers,
@@ -111,12 +109,26 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
                 (self._worker_start, initializer, initargs),
                 max_tasks_per_child=max_tasks_per_child,
             )
-            CallQueue.adopt(self._call_queue)  # type: ignore[attr-defined]
+            CallQueue.adopt(self._call_queue)
             ResultQueue.adopt(self._result_queue)
             Wakeup.adopt(self._executor_manager_thread_wakeup)
         except BaseException:
             self._relay.close()
             raise
+
+    def _make_death_watch(self) -> DeathWatch:
+        relay = self._relay
+
+        def handle(record: logging.LogRecord) -> None:
+            relay.listener.handle(record)  # There is none yet.
+
+        return DeathWatch(relay.flush, handle)
+
+    def __getstate__(self) -> object:
+        raise TypeError(
+            f"cannot pickle {type(self).__name__!r} object: an executor stays in its process. If a job is a method of "
+            "an object that has one, submit a function, or leave the executor out in the object's __getstate__"
+        )
 
     @property
     def log_queue(self) -> LogQueue:
@@ -126,7 +138,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             RuntimeError: The executor was shut down before it had a queue.
         """
         queue = self._started_relay().installation.queue
-        self._queue_is_handed_out = True
+        self._is_shared = True
         return queue
 
     @property
@@ -158,7 +170,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             # The executor was made by the process that this one was forked from, and used here first, as daemons do; or
             # the manager process couldn't be started before.
             relay = self._relay = relay.anew()
-            self._death_watch = DeathWatch(relay.flush)
+            self._is_listened_to = self._is_shared = False
+            self._death_watch = self._make_death_watch()
         if relay.is_new:
             relay.prepare()
         # Again where the last call was interrupted here.
@@ -169,7 +182,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         self._worker_start.directory = manager.directory
 
     def flush_logs(self, timeout: float | None = None) -> bool:
-        """Waits until all that workers logged before the call has been handled.
+        """Wait until all that workers logged before the call has been handled.
 
         Args:
             timeout: Seconds to wait at most; None: as long as it takes.
@@ -181,17 +194,24 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         Raises:
             RuntimeError: Called by a handler that handles a worker's record, which can't wait for itself.
         """
-        relay = self._relay
-        if not self._queue_count and not self._queue_is_handed_out:
-            return True  # No process could log anything.
-        if not self._queue_count:
-            # Then it isn't running yet, as threads come after the workers are forked.
-            with contextlib.suppress(RuntimeError):
-                relay.listen()
-        return relay.flush(timeout)
+        if not (self._queue_count or self._is_shared) or not self._relay.has_run:
+            return True  # No process has anything that it could have logged into.
+        self._listen()
+        return self._relay.flush(timeout)
+
+    def _listen(self) -> None:
+        """Start the listener's thread, if it hasn't been."""
+        with self._relay_lock:
+            if self._is_listened_to:
+                return
+            self._is_listened_to = True
+        # Interpreters that shut down start no threads. The jobs go on; shutdown, or the end of the interpreter, has
+        # their records handled.
+        with contextlib.suppress(RuntimeError):
+            self._relay.listen()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Ends the pool, as `ProcessPoolExecutor.shutdown` does.
+        """End the pool, as `ProcessPoolExecutor.shutdown` does.
 
         Args:
             wait: Whether to return only when all jobs are done, all records are handled, and all that was started for
@@ -199,7 +219,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             cancel_futures: As for `ProcessPoolExecutor`.
         """
         self._has_ended = True
-        if self._relay.has_run and self._relay.listener.is_current_thread():
+        if self._death_watch.is_current_thread() or (self._relay.has_run and self._relay.listener.is_current_thread()):
             wait = False
         try:
             super().shutdown(wait, cancel_futures=cancel_futures)
@@ -214,7 +234,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             thread.join()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[T]:
-        """Schedules a job, as `ProcessPoolExecutor.submit` does.
+        """Schedule a job, as `ProcessPoolExecutor.submit` does.
 
         Args:
             fn: The callable.
@@ -230,7 +250,13 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             OSError: The system has no process or descriptor left for a worker, or for the manager process.
         """
         with self._submit_lock:
-            future = super().submit(fn, *args, **kwargs)
+            if self._call_queue is not None:
+                self._call_queue.submitted.append((self._queue_count, fn))
+            try:
+                future = super().submit(fn, *args, **kwargs)
+            except BrokenProcessPool as error:
+                self._death_watch.explain(error)
+                raise
             # Private: how many jobs there were. Counting here would go wrong when a submit fails half-way.
             future.job_id = self._queue_count  # type: ignore[attr-defined]
         return future  # type: ignore[return-value]
@@ -238,22 +264,28 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
     if sys.version_info >= (3, 14):
 
         def terminate_workers(self) -> None:
-            """Ends the workers, as `ProcessPoolExecutor.terminate_workers` does. Their end is not reported."""
+            """End the workers, as `ProcessPoolExecutor.terminate_workers` does. Their end is not reported."""
             self._death_watch.expected = True
             super().terminate_workers()
 
         def kill_workers(self) -> None:
-            """Ends the workers, as `ProcessPoolExecutor.kill_workers` does. Their end is not reported."""
+            """End the workers, as `ProcessPoolExecutor.kill_workers` does. Their end is not reported."""
             self._death_watch.expected = True
             super().kill_workers()
 
-    def _spawn_process(self) -> None:
+    def _adjust_process_count(self, *args: Any, **kwargs: Any) -> None:
+        # A private method of the base class, which its thread calls where a worker has left by `max_tasks_per_child`.
+        # Older Pythons raise TypeError there once the executor was shut down without waiting.
+        if self._processes is not None:
+            super()._adjust_process_count(*args, **kwargs)
+
+    def _spawn_process(self, *args: Any, **kwargs: Any) -> None:
         # A private method of the base class. Its thread watches the workers that it knew when it began to wait, and
         # `submit` wakes it before it starts another. If that one dies before anything else happens, nobody ever
         # notices, and its job's future waits for ever. So the thread is woken once more.
         with self._relay_lock:
             self._prepare_relay()
-        super()._spawn_process()  # type: ignore[misc]  # Typeshed doesn't know it.
+        super()._spawn_process(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
         wakeup = self._executor_manager_thread_wakeup
         if self._executor_manager_thread is not None and wakeup is not None:
             wakeup.wakeup()
@@ -280,8 +312,11 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
                 raise
             PoolThread.adopt(thread, self._death_watch, self._relay.close)
             self._last_thread = weakref.ref(thread)
-            # Interpreters that shut down start no threads. The jobs go on; shutdown, or the end of the interpreter, has
-            # their records handled.
-            with contextlib.suppress(RuntimeError):
-                self._relay.listen()
+            self._listen()
+        elif not hasattr(self, "_pool_thread") and not self._safe_to_dynamically_spawn_children:
+            # By the constructor, after it has checked the arguments, and before it makes its pipes: a forked manager
+            # process that had the reading end of the call queue would keep the queue's feeder thread waiting after all
+            # workers have died (CPython's test_crash_big_data). With the other methods the manager is started with the
+            # first worker, like anything of the stock class's: a module that each worker imports may make an executor.
+            self._started_relay()
         self._pool_thread = thread

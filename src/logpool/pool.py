@@ -2,16 +2,20 @@
 
 Nothing public serves for these. Each class takes the place of the one it extends by `adopt`, on the object that the
 pool has made. What workers do with the pool's queues is in jobs.py.
+
+What CPython passes to a method that is overridden here is passed on, also what this module doesn't know: a later
+version may add to it. An error in the pool's thread would leave each future without a result.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import process
+from concurrent.futures import Future, process
+from concurrent.futures.process import BrokenProcessPool
+from traceback import format_exception, format_exception_only
 
 from logpool._process.hints import Any
 from logpool.crash import DeathWatch
@@ -34,7 +38,7 @@ class Wakeup(process._ThreadWakeup):
 
     @classmethod
     def adopt(cls, wakeup: Any) -> None:
-        """Makes a pool's wakeup one of this class. Runs before the pool has a thread.
+        """Make a pool's wakeup one of this class. Runs before the pool has a thread.
 
         Args:
             wakeup: As the pool has made it.
@@ -43,16 +47,34 @@ class Wakeup(process._ThreadWakeup):
         wakeup.owner = os.getpid()
         wakeup.__class__ = cls
 
-    def wakeup(self) -> None:
-        """Wakes the pool's thread up, if it hasn't ended and is one of this process."""
-        if os.getpid() == self.owner:
+    def wakeup(self, *args: Any, _getpid: Callable[[], int] = os.getpid, **kwargs: Any) -> None:
+        """Wake the pool's thread up, if it hasn't ended and is one of this process."""
+        # Also called when an executor is collected, which may be after the interpreter has cleared this module's names.
+        if _getpid() == self.owner:
             with self.guard:
-                super().wakeup()
+                super().wakeup(*args, **kwargs)
 
-    def close(self) -> None:
-        """Called by the pool's thread when it ends."""
+    def close(self, *args: Any, **kwargs: Any) -> None:
+        """Close the pipe. The pool's thread does so when it ends."""
         with self.guard:
-            super().close()
+            super().close(*args, **kwargs)
+
+
+class ExplainedFuture:
+    """Takes a future's place while the pool breaks, and adds to its error why a worker died."""
+
+    def __init__(self, future: Future[Any], watch: DeathWatch) -> None:
+        self._future = future
+        self._watch = watch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._future, name)
+
+    def set_exception(self, error: BaseException | None) -> None:
+        """Fail the future."""
+        if isinstance(error, BrokenProcessPool):
+            self._watch.explain(error)
+        self._future.set_exception(error)
 
 
 class PoolThread(process._ExecutorManagerThread):
@@ -60,16 +82,17 @@ class PoolThread(process._ExecutorManagerThread):
 
     It isn't a daemon: an interpreter that exits waits for it, and so for what comes last.
 
-    Private to CPython, like its `terminate_broken`, `processes` and `pending_work_items`: nothing public tells that a
-    pool has ended, or that a worker has died, or which, before the pool has ended them all.
+    Private to CPython, like its methods and attributes: nothing public tells that a pool has ended, or that a worker
+    has died, or which, before the pool has ended them all.
     """
 
     watch: DeathWatch
     at_end: Callable[[], object]
+    over: threading.Event
 
     @classmethod
     def adopt(cls, thread: Any, watch: DeathWatch, at_end: Callable[[], object]) -> None:
-        """Makes a pool's thread one of this class. Runs before the thread does.
+        """Make a pool's thread one of this class. Runs before the thread does.
 
         Args:
             thread: As the pool has made it.
@@ -79,36 +102,130 @@ class PoolThread(process._ExecutorManagerThread):
         thread.thread_wakeup.owner = os.getpid()
         thread.watch = watch
         thread.at_end = at_end
+        thread.over = threading.Event()
         thread.__class__ = cls
 
-    def run(self) -> None:
-        """What the thread does."""
-        try:
-            super().run()
-        finally:
-            self.at_end()
+    def start(self) -> None:
+        """Start the thread. The caller, `submit`, has the pool's lock.
 
-    def terminate_broken(self, cause: Any) -> None:
-        """Called by the thread when a worker has died.
-
-        Args:
-            cause: As the pool has it.
+        Raises:
+            RuntimeError: No thread can be started. The pool is broken: it would take jobs that nothing handles.
         """
         try:
-            # Copies: `submit` may add to both meanwhile.
-            running = {work_id + 1 for work_id in list(self.pending_work_items)}
-            self.watch.report(list(self.processes.values()), running)
-        finally:
-            if sys.version_info < (3, 12):
-                self._refuse_jobs()
-            super().terminate_broken(cause)
-
-    if sys.version_info < (3, 12):
-
-        def _refuse_jobs(self) -> None:
-            # Later Pythons have the pool's lock from here on. Without it a `submit` in the midst of what follows ends
-            # this thread ("dictionary changed size during iteration"), and no future is told.
+            super().start()
+        except BaseException:
             executor = self.executor_reference()
             if executor is not None:
-                with self.shutdown_lock:
-                    executor._broken = "A child process terminated abruptly, the process pool is not usable anymore"
+                executor._broken = "The process pool's thread could not be started, the process pool is not usable"
+            raise
+
+    def run(self) -> None:
+        """Run the pool. Whatever ends it, every future has a result, and no worker is left."""
+        try:
+            super().run()
+        except BaseException as error:
+            self._break(error)
+            raise  # For threading.excepthook, as in the base class.
+        finally:
+            try:
+                self.watch.wait()
+            finally:
+                try:
+                    self.at_end()
+                finally:
+                    self.over.set()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the thread has ended, also after a call that was interrupted."""
+        # A join that is interrupted makes Python (3.11, 3.12) believe that the thread has ended.
+        if self.ident is not None:
+            self.over.wait(timeout)
+        super().join(timeout)
+
+    def wait_result_broken_or_wakeup(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait for what comes next, as the base class does, if there is a worker from which it can come."""
+        if not hasattr(process._ExecutorManagerThread, "_replace_dead_worker") and not self._has_worker():
+            return None, True, ["the last worker has left by max_tasks_per_child, and the executor is gone"]
+        return super().wait_result_broken_or_wakeup(*args, **kwargs)
+
+    def _has_worker(self) -> bool:
+        """Return whether there is a worker for the jobs, after another was started if need be and possible."""
+        # Pythons before 3.14.10 and 3.15 don't replace a worker that has left by `max_tasks_per_child` once the
+        # executor was collected or shut down without waiting, or when a count of idle workers that includes it says
+        # that there is another; they wait for a result that can't come.
+        if self.processes or not self.pending_work_items:
+            return True
+        with self.shutdown_lock:  # A `submit` that goes on has it until there is its worker.
+            executor = self.executor_reference()
+            if not self.processes and executor is not None and executor._processes is not None:
+                executor._spawn_process()
+            return bool(self.processes)
+
+    def process_result_item(self, result_item: Any, *args: Any, **kwargs: Any) -> None:
+        """Hand a result to its future, as the base class does."""
+        work_id: Any = getattr(result_item, "work_id", None)
+        work_item = self.pending_work_items.get(work_id)
+        try:
+            super().process_result_item(result_item, *args, **kwargs)
+        except BaseException:
+            if work_item is not None and not work_item.future.done():
+                self.pending_work_items[work_id] = work_item  # So that it fails with the others.
+            raise
+
+    def terminate_broken(self, *args: Any, **kwargs: Any) -> None:
+        """Fail all futures and end all workers, as the base class does, after the workers that have died are reported.
+
+        Args:
+            *args: As the base class has them.
+            **kwargs: As the base class has them.
+        """
+        # A copy: `submit` may add to both meanwhile.
+        running = {work_id + 1 for work_id in list(self.pending_work_items)}
+        self.watch.report(list(self.processes.values()), running)
+        self._refuse_jobs()
+        for work_item in list(self.pending_work_items.values()):
+            explained: Any = ExplainedFuture(work_item.future, self.watch)
+            work_item.future = explained
+        super().terminate_broken(*args, **kwargs)
+
+    def _refuse_jobs(self) -> None:
+        # Pythons before 3.12 go on without the pool's lock. A `submit` in the midst of what follows ends this thread
+        # ("dictionary changed size during iteration"); in all others its future has no explanation.
+        executor = self.executor_reference()
+        if executor is not None:
+            with self.shutdown_lock:
+                executor._broken = "A child process terminated abruptly, the process pool is not usable anymore"
+
+    def _break(self, error: BaseException) -> None:
+        """Break the pool because of an error in this thread, which the base class would let end here."""
+        cause = format_exception(error)
+        self.watch.add_reason("The process pool's thread failed: " + format_exception_only(error)[-1].strip())
+        try:
+            self.terminate_broken(cause)
+        except BaseException:
+            with contextlib.suppress(BaseException):
+                self._break_step_by_step(cause)
+
+    def _break_step_by_step(self, cause: list[str]) -> None:
+        """Do what `terminate_broken` should have done. Each step is taken, whatever the others raise."""
+        processes = list(self.processes.values())
+        call_queue: Any = self.call_queue
+        with contextlib.ExitStack() as steps:  # The last is the first.
+            steps.callback(self.thread_wakeup.close)
+            for worker in processes:
+                steps.callback(worker.join)
+            steps.callback(call_queue.join_thread)
+            steps.callback(call_queue.close)
+            steps.callback(call_queue._reader.close)  # So that no write into the queue waits any longer.
+            for worker in processes:
+                steps.callback(worker.kill)
+            for work_item in list(self.pending_work_items.values()):
+                steps.callback(self._fail, work_item.future, cause)
+            steps.callback(self._refuse_jobs)
+
+    def _fail(self, future: Future[Any], cause: list[str]) -> None:
+        if not future.done():
+            error = BrokenProcessPool("The process pool's thread failed while the future was running or pending.")
+            error.__cause__ = process._RemoteTraceback(f"\n'''\n{''.join(cause)}'''")  # type: ignore[arg-type]
+            self.watch.explain(error)
+            future.set_exception(error)

@@ -246,7 +246,7 @@ def initialize(start: WorkerStart, initializer: Callable[..., object] | None, in
     jobs.start(start.lifeline, start.directory, crash_file, Load)
     start.installation.install(jobs.current)
     if initializer is not None:
-        initializer(*initargs)
+        jobs.run_initializer(initializer, initargs)
 
 
 class Load:
