@@ -138,7 +138,7 @@ class PoolThread(process._ExecutorManagerThread):
     def join(self, timeout: float | None = None) -> None:
         """Wait until the thread has ended, also after a call that was interrupted."""
         # A join that is interrupted makes Python (3.11, 3.12) believe that the thread has ended.
-        if self.ident is not None:
+        if self.is_alive() and threading.current_thread() is not self:
             self.over.wait(timeout)
         super().join(timeout)
 
