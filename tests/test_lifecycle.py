@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
 import logging
 import logging.handlers
 import multiprocessing
@@ -1011,14 +1012,17 @@ def test_a_pool_whose_thread_cannot_be_started_takes_no_other_job(
     assert_nothing_is_left(threads)
 
 
+@pytest.mark.skipif(
+    "mp_util_debug" not in inspect.getsource(process._ExecutorManagerThread.__init__),
+    reason="this Python's own class prints a traceback there",
+)
 @pytest.mark.parametrize("start_method", START_METHODS)
 @pytest.mark.parametrize("end", ["", "executor.shutdown(wait=False)"])
 def test_an_executor_that_outlives_all_modules_ends_without_a_word(
     run_program: Run, tmp_path: Path, start_method: str, end: str
 ) -> None:
-    # What the interpreter clears last: the module `builtins`.
     ended = run_program(
-        program(f"import builtins\nbuiltins.kept = executor\nexecutor.submit(work, 50).result()\n{end}"), start_method
+        program(f"executor.submit(work, 50).result()\nos.kept = executor\n{end}\ndel executor"), start_method
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert len((tmp_path / "log").read_text().splitlines()) == 50
