@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from logpool.manager import LogManager
-from logpool.queues import LogQueue
 
 import jobs
 from conftest import START_METHODS, Records, Run, descriptors
 from logpool import LoggingProcessPoolExecutor
+from logpool._parent.manager import LogManager
+from logpool._transport.queue import LogQueue
 
 
 def parameters(function: Callable[..., object]) -> list[tuple[str, object, object]]:
