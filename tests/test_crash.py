@@ -20,8 +20,8 @@ import pytest
 import jobs
 from conftest import Records
 from logpool import LoggingProcessPoolExecutor
-from logpool.crash import DeathWatch
-from logpool.pool import PoolThread
+from logpool._parent.crash_reporter import CrashReporter
+from logpool._parent.pool_thread import PoolThread
 
 
 def reports(records: Records) -> list[logging.LogRecord]:
@@ -336,7 +336,7 @@ def test_a_death_before_the_first_submit_goes_on_is_reported(
 ) -> None:
     is_broken = threading.Event()
     terminate_broken = process._ExecutorManagerThread.terminate_broken
-    report = DeathWatch.report
+    report = CrashReporter.report
 
     def terminate_broken_and_tell(thread: Any, cause: object) -> None:
         if not isinstance(thread, PoolThread):
@@ -354,7 +354,7 @@ def test_a_death_before_the_first_submit_goes_on_is_reported(
     # As a busy machine may do it: the thread that submits isn't on a CPU before the pool breaks.
     monkeypatch.setattr(process._ExecutorManagerThread, "start", start_and_sleep, raising=False)
     monkeypatch.setattr(process._ExecutorManagerThread, "terminate_broken", terminate_broken_and_tell)
-    monkeypatch.setattr(DeathWatch, "report", report_and_tell)
+    monkeypatch.setattr(CrashReporter, "report", report_and_tell)
     with LoggingProcessPoolExecutor(1, context) as executor, pytest.raises(BrokenProcessPool):
         executor.submit(jobs.die, signal.SIGKILL, 5).result()
     assert len(reports(records)) == 1

@@ -22,7 +22,7 @@ import pytest
 import jobs
 from conftest import START_METHODS, Records
 from logpool import LoggingProcessPoolExecutor
-from logpool.jobs import name_of
+from logpool._worker.current_job import name_of
 
 
 def jobs_of(records: Records) -> list[tuple[str, object, object]]:

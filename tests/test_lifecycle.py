@@ -30,12 +30,12 @@ import pytest
 import jobs
 from conftest import START_METHODS, Records, Run, descriptors
 from logpool import LoggingProcessPoolExecutor
+from logpool._parent.crash_reporter import CrashReporter
 from logpool._parent.listener import RelayListener
 from logpool._parent.manager import Handover, LogManager
+from logpool._parent.pool_thread import PoolThread, Wakeup
 from logpool._transport.queue import LogQueue
-from logpool.crash import DeathWatch
-from logpool.jobs import CallQueue
-from logpool.pool import PoolThread, Wakeup
+from logpool._worker.pool_queues import CallQueue
 
 PROGRAM = """
 import logging, multiprocessing, os, sys, threading, time
@@ -830,8 +830,8 @@ ATTACKED = [
     (Wakeup, "close"),
     (CallQueue, "put"),
     (CallQueue, "join_thread"),
-    (DeathWatch, "report"),
-    (DeathWatch, "wait"),
+    (CrashReporter, "report"),
+    (CrashReporter, "wait"),
 ]
 
 

@@ -22,11 +22,11 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 
+from logpool._parent.crash_reporter import CrashReporter
+from logpool._parent.pool_thread import PoolThread, Wakeup
 from logpool._process.hints import TYPE_CHECKING, Any
 from logpool._transport.wire import DEFAULT_BACKLOG
-from logpool.crash import DeathWatch
-from logpool.jobs import CallQueue, ResultQueue
-from logpool.pool import PoolThread, Wakeup
+from logpool._worker.pool_queues import CallQueue, ResultQueue
 from logpool.worker import WorkerStart, initialize
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         self._has_ended = False
         self._is_listened_to = False
         self._is_shared = False  # Whether other processes than the workers may log into the queue.
-        self._death_watch = self._make_death_watch()
+        self._crash_reporter = self._make_crash_reporter()
         self._worker_start = WorkerStart()
         try:
             super().__init__(
@@ -109,20 +109,20 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
                 (self._worker_start, initializer, initargs),
                 max_tasks_per_child=max_tasks_per_child,
             )
-            CallQueue.adopt(self._call_queue)
-            ResultQueue.adopt(self._result_queue)
-            Wakeup.adopt(self._executor_manager_thread_wakeup)
+            CallQueue.patch(self._call_queue)
+            ResultQueue.patch(self._result_queue)
+            Wakeup.patch(self._executor_manager_thread_wakeup)
         except BaseException:
             self._relay.close()
             raise
 
-    def _make_death_watch(self) -> DeathWatch:
+    def _make_crash_reporter(self) -> CrashReporter:
         relay = self._relay
 
         def handle(record: logging.LogRecord) -> None:
             relay.listener.handle(record)  # There is none yet.
 
-        return DeathWatch(relay.flush, handle)
+        return CrashReporter(relay.flush, handle)
 
     def __getstate__(self) -> object:
         raise TypeError(
@@ -171,14 +171,14 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             # the manager process couldn't be started before.
             relay = self._relay = relay.anew()
             self._is_listened_to = self._is_shared = False
-            self._death_watch = self._make_death_watch()
+            self._crash_reporter = self._make_crash_reporter()
         if relay.is_new:
             relay.prepare()
         # Again where the last call was interrupted here.
         manager = relay.manager
-        self._death_watch.directory = manager.directory
+        self._crash_reporter.directory = manager.directory
         self._worker_start.installation = relay.installation
-        self._worker_start.lifeline = manager.parent_sentinel
+        self._worker_start.parent_sentinel = manager.parent_sentinel
         self._worker_start.directory = manager.directory
 
     def flush_logs(self, timeout: float | None = None) -> bool:
@@ -219,7 +219,9 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             cancel_futures: As for `ProcessPoolExecutor`.
         """
         self._has_ended = True
-        if self._death_watch.is_current_thread() or (self._relay.has_run and self._relay.listener.is_current_thread()):
+        if self._crash_reporter.is_current_thread() or (
+            self._relay.has_run and self._relay.listener.is_current_thread()
+        ):
             wait = False
         try:
             super().shutdown(wait, cancel_futures=cancel_futures)
@@ -255,7 +257,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             try:
                 future = super().submit(fn, *args, **kwargs)
             except BrokenProcessPool as error:
-                self._death_watch.explain(error)
+                self._crash_reporter.explain(error)
                 raise
             # Private: how many jobs there were. Counting here would go wrong when a submit fails half-way.
             future.job_id = self._queue_count  # type: ignore[attr-defined]
@@ -265,12 +267,12 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
 
         def terminate_workers(self) -> None:
             """End the workers, as `ProcessPoolExecutor.terminate_workers` does. Their end is not reported."""
-            self._death_watch.expected = True
+            self._crash_reporter.expected = True
             super().terminate_workers()
 
         def kill_workers(self) -> None:
             """End the workers, as `ProcessPoolExecutor.kill_workers` does. Their end is not reported."""
-            self._death_watch.expected = True
+            self._crash_reporter.expected = True
             super().kill_workers()
 
     def _adjust_process_count(self, *args: Any, **kwargs: Any) -> None:
@@ -310,7 +312,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
                 self._relay.close()
                 self._processes.clear()
                 raise
-            PoolThread.adopt(thread, self._death_watch, self._relay.close)
+            PoolThread.patch(thread, self._crash_reporter, self._relay.close)
             self._last_thread = weakref.ref(thread)
             self._listen()
         elif not hasattr(self, "_pool_thread") and not self._safe_to_dynamically_spawn_children:

@@ -16,11 +16,11 @@ import sys
 import warnings
 from collections.abc import Callable
 
-from logpool import jobs
 from logpool._process.hints import Any
 from logpool._record.fields import Job, plain_str
 from logpool._transport.queue import LogQueue
-from logpool.crash import CrashFile
+from logpool._worker import current_job
+from logpool._worker.crash_file import CrashFile
 from logpool.handler import RelayHandler, with_top
 
 logger = logging.getLogger("logpool")
@@ -228,12 +228,12 @@ class WorkerStart:
 
     Attributes:
         installation: Routes the worker's records.
-        lifeline: Ends when the parent is gone.
+        parent_sentinel: Ends when the parent is gone.
         directory: For the worker's file; None: there is no room for one.
     """
 
     installation: Installation
-    lifeline: socket.socket
+    parent_sentinel: socket.socket
     directory: str | None
 
 
@@ -243,10 +243,10 @@ def initialize(start: WorkerStart, initializer: Callable[..., object] | None, in
     if start.directory is not None:
         with contextlib.suppress(OSError):  # No room: then nothing is known of its death but the exit code.
             crash_file = CrashFile(start.directory)
-    jobs.start(start.lifeline, start.directory, crash_file, Load)
-    start.installation.install(jobs.current)
+    current_job.prepare(start.parent_sentinel, start.directory, crash_file, Load)
+    start.installation.install(current_job.current)
     if initializer is not None:
-        jobs.run_initializer(initializer, initargs)
+        current_job.run_initializer(initializer, initargs)
 
 
 class Load:

@@ -1,7 +1,7 @@
 """Parts of the standard library's pool that ours needs to be different. Everything here runs in the parent.
 
 Nothing public serves for these. Each class takes the place of the one it extends by `adopt`, on the object that the
-pool has made. What workers do with the pool's queues is in jobs.py.
+pool has made. What workers do with the pool's queues is in `_worker/pool_queues.py`.
 
 What CPython passes to a method that is overridden here is passed on, also what this module doesn't know: a later
 version may add to it. An error in the pool's thread would leave each future without a result.
@@ -17,8 +17,8 @@ from concurrent.futures import Future, process
 from concurrent.futures.process import BrokenProcessPool
 from traceback import format_exception, format_exception_only
 
+from logpool._parent.crash_reporter import CrashReporter
 from logpool._process.hints import Any
-from logpool.crash import DeathWatch
 
 
 class Wakeup(process._ThreadWakeup):
@@ -37,7 +37,7 @@ class Wakeup(process._ThreadWakeup):
     """The process that has the pool's thread. An executor may be made, and then used in a forked child alone."""
 
     @classmethod
-    def adopt(cls, wakeup: Any) -> None:
+    def patch(cls, wakeup: Any) -> None:
         """Make a pool's wakeup one of this class. Runs before the pool has a thread.
 
         Args:
@@ -63,9 +63,9 @@ class Wakeup(process._ThreadWakeup):
 class ExplainedFuture:
     """Takes a future's place while the pool breaks, and adds to its error why a worker died."""
 
-    def __init__(self, future: Future[Any], watch: DeathWatch) -> None:
+    def __init__(self, future: Future[Any], reporter: CrashReporter) -> None:
         self._future = future
-        self._watch = watch
+        self._reporter = reporter
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._future, name)
@@ -73,7 +73,7 @@ class ExplainedFuture:
     def set_exception(self, error: BaseException | None) -> None:
         """Fail the future."""
         if isinstance(error, BrokenProcessPool):
-            self._watch.explain(error)
+            self._reporter.explain(error)
         self._future.set_exception(error)
 
 
@@ -86,21 +86,21 @@ class PoolThread(process._ExecutorManagerThread):
     has died, or which, before the pool has ended them all.
     """
 
-    watch: DeathWatch
+    reporter: CrashReporter
     at_end: Callable[[], object]
     over: threading.Event
 
     @classmethod
-    def adopt(cls, thread: Any, watch: DeathWatch, at_end: Callable[[], object]) -> None:
+    def patch(cls, thread: Any, reporter: CrashReporter, at_end: Callable[[], object]) -> None:
         """Make a pool's thread one of this class. Runs before the thread does.
 
         Args:
             thread: As the pool has made it.
-            watch: Told when a worker has died.
+            reporter: Told when a worker has died.
             at_end: Called in the thread when the pool has ended.
         """
         thread.thread_wakeup.owner = os.getpid()
-        thread.watch = watch
+        thread.reporter = reporter
         thread.at_end = at_end
         thread.over = threading.Event()
         thread.__class__ = cls
@@ -128,7 +128,7 @@ class PoolThread(process._ExecutorManagerThread):
             raise  # For threading.excepthook, as in the base class.
         finally:
             try:
-                self.watch.wait()
+                self.reporter.wait()
             finally:
                 try:
                     self.at_end()
@@ -181,10 +181,10 @@ class PoolThread(process._ExecutorManagerThread):
         """
         # A copy: `submit` may add to both meanwhile.
         running = {work_id + 1 for work_id in list(self.pending_work_items)}
-        self.watch.report(list(self.processes.values()), running)
+        self.reporter.report(list(self.processes.values()), running)
         self._refuse_jobs()
         for work_item in list(self.pending_work_items.values()):
-            explained: Any = ExplainedFuture(work_item.future, self.watch)
+            explained: Any = ExplainedFuture(work_item.future, self.reporter)
             work_item.future = explained
         super().terminate_broken(*args, **kwargs)
 
@@ -199,7 +199,7 @@ class PoolThread(process._ExecutorManagerThread):
     def _break(self, error: BaseException) -> None:
         """Break the pool because of an error in this thread, which the base class would let end here."""
         cause = format_exception(error)
-        self.watch.add_reason("The process pool's thread failed: " + format_exception_only(error)[-1].strip())
+        self.reporter.add_reason("The process pool's thread failed: " + format_exception_only(error)[-1].strip())
         try:
             self.terminate_broken(cause)
         except BaseException:
@@ -227,5 +227,5 @@ class PoolThread(process._ExecutorManagerThread):
         if not future.done():
             error = BrokenProcessPool("The process pool's thread failed while the future was running or pending.")
             error.__cause__ = process._RemoteTraceback(f"\n'''\n{''.join(cause)}'''")  # type: ignore[arg-type]
-            self.watch.explain(error)
+            self.reporter.explain(error)
             future.set_exception(error)

@@ -1,39 +1,24 @@
-"""Why a worker died: what it leaves for its parent to read, and what the parent makes of it.
+"""`CrashReporter`: says why a worker died, in the log and on the futures' errors.
 
-A worker that is killed can't say anything any more. So each writes down beforehand what would be asked: what it runs,
-in a file of its own in the manager's private directory. Behind that, `faulthandler` writes the Python stack if a fatal
-signal strikes. A job costs one write of a few bytes, into the kernel's cache.
-
-The file's first line is one of these; in a new file it is empty:
-
-    3 module.function    job 3 runs, or was the last
-    0 module.function    the initializer runs
-    ! text               the worker is ending by itself, because of this
+What the worker has left is described in `_worker/crash_file.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import faulthandler
-import functools
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
 from logging import LogRecord
-from multiprocessing import connection, util
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 
 from logpool._process.hints import Any
+from logpool._worker.crash_file import INITIALIZER, LINE_SIZE, path_of, remove
 
 logger = logging.getLogger("logpool")
-
-LINE_SIZE = 512
-"""Bytes at the beginning of the file that are for the line. The rest is faulthandler's."""
-
-INITIALIZER = 0
-"""The number in the place of a job's while the initializer runs. Jobs are numbered from 1."""
 
 MOST_STACK = 2**16
 """Bytes that are read of a stack."""
@@ -48,89 +33,6 @@ keep them from being told."""
 
 SIGKILL = getattr(signal, "SIGKILL", None)
 """Windows has no such signal."""
-
-
-class CrashFile:
-    """A worker's file, as the worker has it."""
-
-    def __init__(self, directory: str) -> None:
-        """Make the file, and have faulthandler write into it.
-
-        Args:
-            directory: The manager's, which is private.
-
-        Raises:
-            OSError: There is no room, or no descriptor left.
-        """
-        path = _path(directory, os.getpid())
-        # Windows would write another end of line in a file that isn't binary.
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
-        self._descriptor = os.open(path, flags, 0o600)
-        os.write(self._descriptor, bytes(LINE_SIZE))
-        # From here on the descriptor's position is faulthandler's.
-        was_enabled = faulthandler.is_enabled()
-        faulthandler.enable(self._descriptor)
-        if hasattr(os, "register_at_fork"):
-            # What a child of this worker does is not this worker's.
-            os.register_at_fork(after_in_child=functools.partial(_stop_writing, was_enabled))
-        # A worker that leaves in good order has nothing to be asked.
-        self._removal = util.Finalize(self, _remove, args=(path,), exitpriority=-100)
-
-    def write_job(self, number: int, name: str) -> None:
-        """Write down what runs from now on.
-
-        Args:
-            number: The job's number, or INITIALIZER.
-            name: Of the function.
-        """
-        self._write_line(f"{number} {name}")
-
-    def write_nothing(self) -> None:
-        """Write down that nothing runs."""
-        self._write_line("")
-
-    def leave(self, reason: str) -> None:
-        """Write down why this worker is about to end by itself, and leave the file to the parent.
-
-        Args:
-            reason: What is to follow the worker's name in the report.
-        """
-        self._write_line(f"! {' '.join(reason.split())}")
-        self._removal.cancel()
-
-    def _write_line(self, text: str) -> None:
-        line = text.encode(errors="replace")[: LINE_SIZE - 1] + b"\n"
-        with contextlib.suppress(OSError):  # A full disk is no reason to fail a job.
-            _write_at_start(self._descriptor, line)
-
-
-def _write_at_start(descriptor: int, data: bytes) -> None:
-    if hasattr(os, "pwrite"):
-        os.pwrite(descriptor, data, 0)
-    else:  # Windows.
-        position = os.lseek(descriptor, 0, os.SEEK_CUR)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, data)
-        os.lseek(descriptor, position, os.SEEK_SET)
-
-
-def _path(directory: str, pid: int | None) -> str:
-    return os.path.join(directory, str(pid))
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(path)
-
-
-def _stop_writing(was_enabled: bool) -> None:
-    faulthandler.disable()
-    if was_enabled:
-        with contextlib.suppress(Exception):  # There may be no stderr, or none with a descriptor.
-            faulthandler.enable()
-
-
-# In the parent.
 
 
 class KillCounter:
@@ -159,8 +61,8 @@ def _out_of_memory_kills() -> dict[str, int]:
     return counts
 
 
-class DeathWatch:
-    """What is needed to say why a worker died.
+class CrashReporter:
+    """Says why a worker died.
 
     Attributes:
         expected: Whether the user has ended the workers.
@@ -180,7 +82,7 @@ class DeathWatch:
         self._handle = handle
         self._kills = KillCounter()
         self._reasons: list[str] = []
-        self._teller: threading.Thread | None = None
+        self._reporting: threading.Thread | None = None
 
     def report(self, processes: Iterable[BaseProcess], running: set[int]) -> None:
         """Log, for each worker that has died by itself, why. Raises nothing: the futures are to be told next.
@@ -205,12 +107,12 @@ class DeathWatch:
 
     def wait(self) -> None:
         """Wait until all reports are handled, however long their handlers take."""
-        if self._teller is not None:
-            self._teller.join()
+        if self._reporting is not None:
+            self._reporting.join()
 
     def is_current_thread(self) -> bool:
         """Return whether the caller is a handler that handles a report."""
-        return threading.current_thread() is self._teller
+        return threading.current_thread() is self._reporting
 
     def _report(self, processes: Iterable[BaseProcess], running: set[int]) -> None:
         by_sentinel: dict[Any, BaseProcess] = {process.sentinel: process for process in processes}
@@ -222,15 +124,15 @@ class DeathWatch:
         records = [self._record_of(process, running) for process in dead]
         self._reasons += [record.getMessage() for record in records]
         # In a thread, because a handler may be slow, or wait for a future that is to be told next.
-        teller = threading.Thread(target=self._tell, args=(records,), name="logpool-reporter")
-        self._teller = teller  # Before it runs: a handler may ask whether it is in this thread.
+        reporting = threading.Thread(target=self._tell, args=(records,), name="logpool-reporter")
+        self._reporting = reporting  # Before it runs: a handler may ask whether it is in this thread.
         try:
-            teller.start()
+            reporting.start()
         except RuntimeError:  # No thread can be started: the interpreter is ending, say.
-            self._teller = None
+            self._reporting = None
             self._tell(records)
         else:
-            teller.join(REPORT_TIMEOUT)
+            reporting.join(REPORT_TIMEOUT)
 
     def _tell(self, records: list[LogRecord]) -> None:
         self._flush(REPORT_TIMEOUT)  # So that a worker's own last words come first.
@@ -327,14 +229,14 @@ class WorkersFile:
         """
         if directory is None:
             return
-        path = _path(directory, pid)
+        path = path_of(directory, pid)
         try:
             with open(path, "rb") as file:
                 line = file.read(LINE_SIZE).split(b"\n", 1)[0].decode(errors="replace")
                 self.stack = file.read(MOST_STACK).decode(errors="replace").strip()
         except OSError:
             return
-        _remove(path)
+        remove(path)
         first, _, text = line.partition(" ")
         if first == "!":
             self.reason = text
