@@ -143,17 +143,23 @@ def test_each_question_after_the_end_is_answered_by_the_end(run: Run) -> None:
 
 def test_what_a_socket_holds_when_the_queue_ends_comes_out_and_what_is_put_later_is_refused(run: Run) -> None:
     broker, consumer = run(2**20)
+    put = 0
     with producer_of(broker) as producer:
-        producer.settimeout(10)
-        put = 0
-        consumer.sendall(END)
-        with contextlib.suppress(BrokenPipeError):
-            while True:
-                producer.sendall(frame(b"%d" % put))
-                put += 1
-        got: list[bytes] = []
+
+        def put_until_refused() -> None:
+            nonlocal put
+            with contextlib.suppress(BrokenPipeError):
+                while True:
+                    producer.sendall(frame(b"%d" % put))
+                    put += 1
+
+        putting = threading.Thread(target=put_until_refused)
+        putting.start()
         consumer.sendall(ASK)
+        got = receive_block(consumer) or []
+        consumer.sendall(END + ASK)
         while block := receive_block(consumer):
             got += block
             consumer.sendall(ASK)
+        putting.join()
     assert got == [b"%d" % number for number in range(put)]
