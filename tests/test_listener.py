@@ -102,7 +102,7 @@ def test_a_manager_process_that_is_killed_is_reported_once(records: Records) -> 
         (manager,) = [child for child in multiprocessing.active_children() if child.name == "LogManager"]
         assert manager.pid is not None
         os.kill(manager.pid, signal.SIGKILL)
-        records.wait_for("The log manager process is gone. Workers write their records to stderr.")
+        records.wait_for("The log manager process is gone. Workers write their records to stderr from now on.")
         assert executor.submit(jobs.square, 3).result() == 9
         assert not executor.flush_logs()
     reports = [record for record in records.records if record.name == "logpool"]
@@ -115,7 +115,7 @@ def test_where_there_are_log_handlers_they_are_told_that_the_manager_process_is_
         executor.submit(jobs.log, "before").result()
         (manager,) = [child for child in multiprocessing.active_children() if child.name == "LogManager"]
         manager.kill()
-        own.wait_for("The log manager process is gone. Workers write their records to stderr.")
+        own.wait_for("The log manager process is gone. Workers write their records to stderr from now on.")
     assert records.messages == []
 
 

@@ -200,7 +200,9 @@ class RelayListener(QueueListener, forks.ForkAware):
                 pass
         except (OSError, EOFError):
             self._manager_is_gone = self._finished = True
-            self.report(logging.ERROR, "The log manager process is gone. Workers write their records to stderr.")
+            self.report(
+                logging.ERROR, "The log manager process is gone. Workers write their records to stderr from now on."
+            )
 
     def _handle_frames(self, frames: Iterable[Frame]) -> bool:
         """Handle what was got. Raises nothing.

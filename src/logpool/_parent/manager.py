@@ -63,11 +63,13 @@ class LogManager(managers.BaseManager):
         directory: A directory that only this user can enter, for whatever belongs to the queue; None: no place has room
             for one. There from `prepare` on, until `shutdown`.
         parent_sentinel: Its other end is closed when this process ends, or by `shutdown`. There from `prepare` on.
+        fell_back: Whether the loopback interface is used although the system has Unix sockets. There from `prepare` on.
     """
 
     queue: LogQueue
     directory: str | None
     parent_sentinel: socket.socket
+    fell_back: bool
 
     def __init__(
         self, backlog: int, ctx: BaseContext | None = None, rebuild: Callable[[bytes | memoryview], Any] = bytes
@@ -130,6 +132,7 @@ class LogManager(managers.BaseManager):
             self.queue = parts.queue = LogQueue(
                 listening.getsockname(), self.directory, consumer=consumer, rebuild=self._rebuild
             )
+            self.fell_back = UNIX is not None and listening.family != UNIX
             _check_descriptors(theirs)
             parts.handover = Handover(Sockets(listening, self.parent_sentinel, theirs))
         self.state = State.PREPARED

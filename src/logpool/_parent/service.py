@@ -99,7 +99,7 @@ class RelayService:
         except BaseException:
             self.manager.shutdown()
             raise
-        if not isinstance(queue.address, str) and os.name == "posix":
+        if self.manager.fell_back:
             logger.warning(
                 "No temporary directory can hold the log queue's socket. Records go over the loopback interface, "
                 "which takes six times as long."
