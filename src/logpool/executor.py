@@ -1,10 +1,13 @@
 """`LoggingProcessPoolExecutor`: a `ProcessPoolExecutor` whose workers' log records are handled by this process.
 
-    parent process                              manager process         worker processes
-    LoggingProcessPoolExecutor                                          worker.py: Installation.install
-      └─ LogRelay (relay.py) ── starts ───────▶ LogManager (manager.py)   └─ RelayHandler (handler.py)
-           RelayListener (listener.py) ◀─ blocks ─ Exchange ◀─ frames ──────── LogQueue (queues.py)
-           record.py: rebuild                                                 record.py: flatten
+    parent process                        manager process              worker processes
+    LoggingProcessPoolExecutor
+      └─ RelayService ───── starts ─────▶ serve
+           RelayListener ◀── blocks ───── Broker ◀────── frames ────────── LogQueue
+             rebuild                                                         ▲ RelayHandler
+             the loggers of this process                                       flatten
+
+The folder of a module tells in which of the three it runs.
 
 Everything in this module runs in the parent.
 """
