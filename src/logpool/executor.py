@@ -24,8 +24,10 @@ from multiprocessing.context import BaseContext
 from logpool.crash import DeathWatch
 from logpool.frames import DEFAULT_BACKLOG
 from logpool.hints import TYPE_CHECKING, Any
+from logpool.import_guard import main_module_guarded
 from logpool.jobs import CallQueue, ResultQueue
 from logpool.pool import PoolThread, Wakeup
+from logpool.settings import Watch
 from logpool.worker import WorkerStart, initialize
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         self._has_ended = False
         self._death_watch = DeathWatch(self._relay.flush)
         self._worker_start = WorkerStart()
+        self._watch = Watch()
         if mp_context.get_start_method() == "fork":
             # The base class says no to bad arguments below. With fork that would be after the manager was started.
             ProcessPoolExecutor(max_workers, mp_context, initializer, initargs, max_tasks_per_child=max_tasks_per_child)
@@ -187,6 +190,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             cancel_futures: As for `ProcessPoolExecutor`.
         """
         self._has_ended = True
+        self._watch.close()
         if self._relay.is_prepared and self._relay.listener.is_current_thread():
             wait = False
         try:
@@ -218,6 +222,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             OSError: The system has no process or descriptor left for a worker, or for the manager process.
         """
         with self._submit_lock:
+            if self._call_queue is not None:  # type: ignore[attr-defined]  # None after shutdown.
+                self._call_queue.settings = self._watch.changes()  # type: ignore[attr-defined]
             future = super().submit(fn, *args, **kwargs)
             # Private: how many jobs there were. Counting here would go wrong when a submit fails half-way.
             future.job_id = self._queue_count  # type: ignore[attr-defined]
@@ -241,7 +247,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         # notices, and its job's future waits for ever. So the thread is woken once more.
         with self._relay_lock:
             self._prepare_relay()
-        super()._spawn_process()  # type: ignore[misc]  # Typeshed doesn't know it.
+        with main_module_guarded():
+            super()._spawn_process()  # type: ignore[misc]  # Typeshed doesn't know it.
         wakeup = self._executor_manager_thread_wakeup
         if self._executor_manager_thread is not None and wakeup is not None:
             wakeup.wakeup()

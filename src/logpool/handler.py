@@ -1,4 +1,4 @@
-"""`RelayHandler`: the one handler that a worker has. Runs in the worker."""
+"""`RelayHandler`: takes a worker's records to the parent. Runs in the worker."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from logging.handlers import QueueHandler
 
 from logpool.frames import LARGE, MAX_BODY
 from logpool.hints import Any
+from logpool.mirror import with_top
 from logpool.queues import LogQueue
 from logpool.record import FIELDS, PLAIN, Job, flatten
 
@@ -23,18 +24,6 @@ MOST_ROOM = 2**25 - 2**14
 what it adds itself."""
 
 _formatter = logging.Formatter(logging.BASIC_FORMAT)
-
-
-def with_top(name: str, old: str, new: str) -> str:
-    """Returns a logger's name with a new first part.
-
-    Args:
-        name: The logger's.
-        old: The first part that is replaced; a name that has another is returned as it is.
-        new: What comes in its place.
-    """
-    top, dot, rest = name.partition(".")
-    return new + dot + rest if top == old else name
 
 
 class RelayHandler(QueueHandler):

@@ -21,7 +21,7 @@ from multiprocessing import connection, queues
 
 from logpool import directory
 from logpool.crash import CrashFile
-from logpool.hints import Any, Protocol
+from logpool.hints import Any
 from logpool.record import Job
 
 logger = logging.getLogger("logpool")
@@ -40,18 +40,13 @@ _job_of_thread = threading.local()
 _lifeline: socket.socket | None = None
 _path: str | None = None
 _crash_file: CrashFile | None = None
-_make_load: Callable[[], Load] | None = None
-
-
-class Load(Protocol):
-    """Made before a job is loaded."""
-
-    def undo(self) -> None:
-        """Called when it has been loaded."""
+_take_over: Callable[[bytes], object] | None = None
+_settings = 0
+"""The number of the parent's settings that this worker has taken over last."""
 
 
 def start(
-    lifeline: socket.socket, path: str | None, crash_file: CrashFile | None, make_load: Callable[[], Load]
+    lifeline: socket.socket, path: str | None, crash_file: CrashFile | None, take_over: Callable[[bytes], object]
 ) -> None:
     """Prepares a worker.
 
@@ -59,11 +54,12 @@ def start(
         lifeline: Ends when the parent is gone.
         path: Of the manager's directory; None: there is none.
         crash_file: Where to write down what the worker runs.
-        make_load: Called before each job is loaded.
+        take_over: Called with the parent's settings where they have changed.
     """
-    global _job, _main_thread, _lifeline, _path, _crash_file, _make_load
+    global _job, _main_thread, _lifeline, _path, _crash_file, _take_over, _settings
     _job = NO_JOB  # A pool in a job of another pool forks its workers with that job.
-    _make_load = make_load
+    _take_over = take_over
+    _settings = 0
     _main_thread = threading.get_ident()
     _lifeline = lifeline
     _path = path
@@ -109,7 +105,8 @@ class CallQueue(process._SafeQueue):
 
     _poller: select.poll | None = None
     _reader: connection.Connection
-    _load: Load | None = None
+    settings: tuple[int, bytes] | None = None
+    """The parent's logging, where it has changed since the first submit: its number, and what workers take over."""
 
     @classmethod
     def adopt(cls, call_queue: Any) -> None:
@@ -119,6 +116,18 @@ class CallQueue(process._SafeQueue):
             call_queue: As the pool has made it.
         """
         call_queue.__class__ = cls
+
+    def put(self, obj: Any, *args: Any, **kwargs: Any) -> None:
+        """Hands out a job, with the parent's settings if they have changed. The parent alone calls this.
+
+        Args:
+            obj: The job as the pool has it; None: a worker is to leave.
+            *args: As for any queue.
+            **kwargs: As for any queue.
+        """
+        if self.settings is not None and obj is not None:
+            obj.settings = self.settings
+        super().put(obj, *args, **kwargs)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Waits for the next job.
@@ -133,15 +142,13 @@ class CallQueue(process._SafeQueue):
         Raises:
             SystemExit: The parent is gone.
         """
-        global _job
+        global _job, _settings
         _job = NO_JOB
         if self._poller is None and hasattr(select, "poll") and _lifeline is not None:
             self._poller = select.poll()
             self._poller.register(self._reader.fileno(), select.POLLIN)
             self._poller.register(_lifeline.fileno(), select.POLLIN)
             self._recv_bytes = self._receive
-        if self._poller is None:
-            self._begin_load()
         try:
             item: Any = super().get(block, timeout)
         except (OSError, EOFError, queue.Empty):  # The parent is gone; or nothing came.
@@ -150,9 +157,10 @@ class CallQueue(process._SafeQueue):
             # The worker ends by this, and the pool breaks, without a word but on this worker's stderr.
             logger.exception("A worker can't load a job that it was given.")
             raise
-        if self._load is not None:
-            self._load.undo()
         if item is not None:
+            if hasattr(item, "settings") and item.settings[0] != _settings and _take_over is not None:
+                _settings, pickled = item.settings
+                _take_over(pickled)
             number = item.work_id + 1
             try:
                 name = name_of(item.fn)
@@ -171,13 +179,7 @@ class CallQueue(process._SafeQueue):
             # The parent may have been killed before it started the manager, whose this is to remove.
             directory.remove(_path)
             raise SystemExit(0)
-        data: bytes = self._reader.recv_bytes()
-        # Not before: while this worker waited, threads of earlier jobs may have added handlers, which stay.
-        self._begin_load()
-        return data
-
-    def _begin_load(self) -> None:
-        self._load = None if _make_load is None else _make_load()
+        return self._reader.recv_bytes()
 
 
 class ResultQueue(queues.SimpleQueue):  # type: ignore[type-arg]

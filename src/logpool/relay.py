@@ -210,7 +210,7 @@ class RelayParts:
             self.manager.prepare()
             queue = self.manager.queue
             listener = RelayListener(queue, self._handlers)
-            self._prepared = listener, Installation(queue, self._level)
+            self._prepared = listener, Installation(queue, self._level, to_all=self._handlers is not None)
             # Called by `close`, when this is collected, or when the interpreter exits: whichever comes first.
             self._finalize = util.Finalize(self, _close, args=(listener, self.manager), exitpriority=1)
         except BaseException:

@@ -1,0 +1,119 @@
+"""Imports that repeat, in a worker, what the parent has done.
+
+`Finder` notes what loggers are like before the import of a module, and has that put back. The main module comes before
+any code of the worker's: `main_module_guarded` reaches it by the `authkey`, which each child unpickles first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from importlib.machinery import ModuleSpec
+from multiprocessing import process, spawn
+from types import ModuleType
+
+from logpool import files
+from logpool.hints import Any
+
+
+class Finder:
+    """The first entry of `sys.meta_path`: finds nothing itself, but sees the imports of modules begin and end.
+
+    Only the outermost import of a thread counts, which ends when all that it imports is there.
+    """
+
+    def __init__(self, note: Callable[[], Callable[[], None]]) -> None:
+        """Make a finder.
+
+        Args:
+            note: Called before an import. What it returns is called after it.
+        """
+        self.note = note
+        self._local = threading.local()
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
+        """Return what the next finder finds, with a loader that tells when it begins and ends."""
+        if getattr(self._local, "imports", False):
+            return None
+        for finder in sys.meta_path:
+            find_spec = getattr(finder, "find_spec", None)
+            if finder is self or find_spec is None:
+                continue
+            spec: ModuleSpec | None = find_spec(name, path, target)
+            if spec is not None:
+                self._watch(spec.loader)
+                return spec
+        return None
+
+    def _watch(self, loader: Any) -> None:
+        # Loaders that are classes are those of built-in and frozen modules, which set up no logging.
+        if loader is not None and not isinstance(loader, type) and "exec_module" not in vars(loader):
+            with contextlib.suppress(AttributeError):  # It has no such method, or takes no attribute.
+                loader.exec_module = functools.partial(self._execute, loader, loader.exec_module)
+
+    def _execute(self, loader: Any, execute: Callable[[ModuleType], object], module: ModuleType) -> None:
+        vars(loader).pop("exec_module", None)
+        if getattr(self._local, "imports", False):  # It was found before another import began.
+            execute(module)
+            return
+        self._local.imports = True
+        undo = self.note()
+        try:
+            execute(module)
+        finally:
+            self._local.imports = False
+            undo()
+
+
+def begin() -> None:
+    """Switch logging off, in a child, until its records are routed. No record is handled, and no log file opened."""
+    logging.Logger.callHandlers = _drop  # type: ignore[method-assign, assignment]
+    files.hold(lambda handler: True)
+
+
+def _drop(logger: logging.Logger, record: logging.LogRecord) -> None:
+    """Do nothing, in the place of `logging.Logger.callHandlers`."""
+
+
+@contextlib.contextmanager
+def main_module_guarded() -> Iterator[None]:
+    """Have children that the calling thread starts meanwhile call `begin` before they import the main module."""
+    config: Any = process.current_process()._config  # type: ignore[attr-defined]
+    key = config["authkey"]
+    guard = config["authkey"] = _Key(key)
+    guard.starter = os.getpid(), threading.get_ident()
+    try:
+        yield
+    finally:
+        guard.starter = None
+        if config["authkey"] is guard:
+            config["authkey"] = key
+
+
+class _Key(process.AuthenticationString):
+    """The `authkey`, which a child unpickles before all else."""
+
+    starter: tuple[int, int] | None
+
+    def __reduce__(self) -> Any:
+        reduced = super().__reduce__()
+        if self.starter != (os.getpid(), threading.get_ident()):
+            return reduced
+        # The path is set after the key is unpickled, and may be what `logpool` is found by.
+        path = {"sys_path": spawn.get_preparation_data("")["sys_path"]}
+        return *reduced, {"calls": (_Call(spawn.prepare, path), _Call(begin))}
+
+
+class _Call:
+    """Calls a function when it is unpickled."""
+
+    def __init__(self, function: Callable[..., object], *args: object) -> None:
+        self._reduced = function, args
+
+    def __reduce__(self) -> Any:
+        return self._reduced

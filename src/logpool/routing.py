@@ -1,0 +1,103 @@
+"""Where a worker's records go: to the parent, and to handlers that only the worker has.
+
+`logging.Logger.callHandlers` is the one place that each record passes on its way to handlers. In a worker it hands
+every record to the `RelayHandler`, whatever the loggers' lists of handlers say. Then come the worker's own handlers: those
+which the parent's logger of the same name hasn't (mirror.py).
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sys
+
+from logpool import files, import_guard, settings
+from logpool.handler import RelayHandler
+from logpool.hints import Any
+from logpool.mirror import Mirror
+from logpool.settings import Snapshot
+from logpool.stand_ins import StandIn
+
+relay: RelayHandler | None = None
+"""Where this process's records go. None: it is no worker."""
+
+_mirror: Mirror
+_to_all = False
+_get_logger = logging.Logger.manager.getLogger
+
+
+def install(handler: RelayHandler, snapshot: Snapshot, root_level: int | None, *, to_all: bool) -> None:
+    """Route this process's records to the parent.
+
+    Args:
+        handler: Takes them there.
+        snapshot: Of the parent's logging.
+        root_level: The root logger's level; None: the parent's.
+        to_all: Whether the parent has other handlers than its loggers', which get every record.
+    """
+    global relay, _mirror, _to_all
+    settings.to_come.clear()
+    mirror = Mirror(root_level)
+    mirror.take_over(snapshot)
+    relay, _mirror, _to_all = handler, mirror, to_all
+    files.hold(mirror.has_file)
+    logging.Logger.manager.getLogger = _get_logger_like_the_parents  # type: ignore[method-assign]
+    logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign, assignment]
+    for finder in sys.meta_path:
+        if isinstance(finder, import_guard.Finder):
+            finder.note = mirror.note
+            break
+    else:
+        sys.meta_path.insert(0, import_guard.Finder(mirror.note))  # type: ignore[arg-type]
+
+
+def take_over(snapshot: Snapshot) -> None:
+    """Make this process's logging like the parent's, which has changed.
+
+    Args:
+        snapshot: Of the parent's logging.
+    """
+    _mirror.take_over(snapshot)
+
+
+def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+    """Do what `logging.Logger.callHandlers` does, with the parent's handlers in the place of stand-ins for them."""
+    assert relay is not None
+    own: list[logging.Handler] | None = None
+    source: Any = logger
+    while source is not None:
+        for handler in source.handlers:
+            if not isinstance(handler, StandIn) and _mirror.is_own(source.name, handler):
+                own = [handler] if own is None else [*own, handler]
+        source = source.parent if source.propagate else None
+    if own is None:
+        relay.emit(record)
+        return
+    if _to_all or _parent_handles(logger):
+        relay.emit(record)
+    for handler in own:
+        if record.levelno >= handler.level:
+            handler.handle(record)
+
+
+def _parent_handles(logger: logging.Logger) -> bool:
+    """Tell whether the parent has a handler for a logger's records.
+
+    Where it has none, it would print them as the last resort. That is for records that no handler takes.
+    """
+    source: logging.Logger | None = logger
+    while source is not None:
+        if _mirror.has_handlers(source.name):
+            return True
+        source = source.parent if source.propagate else None
+    return False
+
+
+def _get_logger_like_the_parents(name: str) -> logging.Logger:
+    """Do what `logging.getLogger` does, and give a logger that the parent has, and this process hadn't, its state."""
+    if settings.to_come and isinstance(name, str):
+        # Those above it, too, from which it inherits.
+        for made in itertools.accumulate(name.split("."), "{}.{}".format):
+            if (state := settings.to_come.pop(made, None)) is not None:
+                _mirror.set_new(_get_logger(made), state)
+    return _get_logger(name)
