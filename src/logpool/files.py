@@ -30,6 +30,13 @@ def hold(must_hold: Callable[[logging.Handler], bool]) -> None:
     logging.FileHandler._open = _open  # type: ignore[method-assign]
 
 
+def let_go() -> None:
+    """Have file handlers open files again, those that hold one for their next record."""
+    logging.FileHandler._open = _open_file  # type: ignore[method-assign]
+    for handler in list(_held):
+        release(handler, appends=False)
+
+
 def _open(handler: logging.FileHandler) -> Any:
     if handler in _released or not _must_hold(handler):
         return _open_file(handler)

@@ -1,7 +1,7 @@
 """Imports that repeat, in a worker, what the parent has done.
 
-`Finder` notes what loggers are like before the import of a module, and has that put back. The main module comes before
-any code of the worker's: `main_module_guarded` reaches it by the `authkey`, which each child unpickles first.
+`Finder` notes what loggers are like before the import of a module, and has that put back. The main module is imported
+before any code of a worker's: `main_module_guarded` reaches that by the `authkey`, which each child unpickles first.
 """
 
 from __future__ import annotations
@@ -71,28 +71,65 @@ class Finder:
 
 
 def begin() -> None:
-    """Switch logging off, in a child, until its records are routed. No record is handled, and no log file opened."""
-    logging.Logger.callHandlers = _drop  # type: ignore[method-assign, assignment]
+    """Switch logging off, until this worker's records are routed: no record is handled, and no log file opened."""
+    global _is_off
+    _is_off = True
+    logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign]
     files.hold(lambda handler: True)
 
 
-def _drop(logger: logging.Logger, record: logging.LogRecord) -> None:
-    """Do nothing, in the place of `logging.Logger.callHandlers`."""
+def end() -> None:
+    """Switch logging on again. Files are opened for the first record."""
+    global _is_off
+    _is_off = False
+    files.let_go()
+
+
+_is_off = False
+_original = logging.Logger.callHandlers
+
+
+def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+    """Take the place of `logging.Logger.callHandlers`."""
+    if not _is_off:
+        _original(logger, record)
 
 
 @contextlib.contextmanager
-def main_module_guarded() -> Iterator[None]:
-    """Have children that the calling thread starts meanwhile call `begin` before they import the main module."""
+def main_module_guarded(start_method: str) -> Iterator[None]:
+    """Have children that the calling thread starts meanwhile call `begin` before they import the main module.
+
+    Args:
+        start_method: By which they are started. Forked children don't import it.
+    """
+    if start_method == "fork":
+        yield
+        return
     config: Any = process.current_process()._config  # type: ignore[attr-defined]
     key = config["authkey"]
     guard = config["authkey"] = _Key(key)
     guard.starter = os.getpid(), threading.get_ident()
     try:
-        yield
+        with _preload_guarded() if start_method == "forkserver" else contextlib.nullcontext():
+            yield
     finally:
         guard.starter = None
         if config["authkey"] is guard:
             config["authkey"] = key
+
+
+@contextlib.contextmanager
+def _preload_guarded() -> Iterator[None]:
+    """Have a forkserver that is started meanwhile import preload.py in the place of the main module."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    modules = server._preload_modules
+    server._preload_modules = ["logpool.preload" if name == "__main__" else name for name in modules]
+    try:
+        yield
+    finally:
+        server._preload_modules = modules
 
 
 class _Key(process.AuthenticationString):

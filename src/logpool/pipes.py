@@ -47,7 +47,10 @@ class End:
         """Closes it, if it isn't closed."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            self._close_descriptor(descriptor)
+
+    # Bound here: an interpreter that ends may have emptied this module before it deletes the last object.
+    _close_descriptor = staticmethod(os.close)
 
     def __del__(self) -> None:
         self.close()

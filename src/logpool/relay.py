@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable
 from multiprocessing import util
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from logpool.frames import DEFAULT_BACKLOG
+from logpool.import_guard import main_module_guarded
 from logpool.listener import RelayListener
 from logpool.manager import LogManager
 from logpool.queues import LogQueue
@@ -225,7 +227,8 @@ class RelayParts:
             OSError: The system has no descriptor or process left. Nothing is left behind, and it isn't prepared.
         """
         try:
-            self.manager.launch()
+            with main_module_guarded((self._context or multiprocessing).get_start_method()):
+                self.manager.launch()
             self._launched = True
         except BaseException:
             self.abandon()
