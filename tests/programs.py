@@ -200,8 +200,7 @@ PROGRAMS["root's level at import"] = parent(
     after="logging.getLogger().setLevel('INFO')",
 )
 
-PROGRAMS["root's level at import of a module that the job imports"] = (
-    """
+PROGRAMS["root's level at import of a module that the job imports"] = """
 import logging, sys
 import pools
 
@@ -219,7 +218,6 @@ if __name__ == "__main__":
 import logging
 logging.getLogger().setLevel("ERROR")
 """
-)
 
 PROGRAMS["logging.disable at import"] = parent(
     "import logging\nlogging.disable(logging.ERROR)\nlog = logging.getLogger('jobs')\n" + LOG,
@@ -270,9 +268,7 @@ for _name, _condition, _more in (
     PROGRAMS[_name] = HELPED + "--- helper" + HELPER.format(condition=_condition, more=_more)
 
 PROGRAMS["a helper that clears and adds"] = (
-    HELPED
-    + "--- helper"
-    + HELPER.format(condition="logger.handlers.clear() is None", more="logger.propagate = False")
+    HELPED + "--- helper" + HELPER.format(condition="logger.handlers.clear() is None", more="logger.propagate = False")
 )
 
 PROGRAMS["a helper that removes and closes each handler first"] = (
@@ -309,8 +305,7 @@ def work(number):
     + CONFIG
 )
 
-PROGRAMS["basicConfig by both sides"] = (
-    """
+PROGRAMS["basicConfig by both sides"] = """
 import logging, sys
 import pools
 
@@ -327,7 +322,6 @@ if __name__ == "__main__":
         pool.submit(work, 1).result()
         pool.submit(work, 2).result()
 """
-)
 
 PROGRAMS["basicConfig with force by both sides"] = PROGRAMS["basicConfig by both sides"].replace(
     "stream=", "force=True, stream="
@@ -421,8 +415,7 @@ PROGRAMS["the cookbook's way: handlers cleared and added in the initializer"] = 
     "addHandler in the initializer"
 ].replace("root = logging.getLogger()\n", "root = logging.getLogger()\n    root.handlers[:] = []\n")
 
-PROGRAMS["only the workers are set up"] = (
-    """
+PROGRAMS["only the workers are set up"] = """
 import logging, sys
 import pools
 
@@ -438,10 +431,8 @@ if __name__ == "__main__":
         pool.submit(work, 1).result()
         pool.submit(work, 2).result()
 """
-)
 
-PROGRAMS["only jobs call basicConfig"] = (
-    """
+PROGRAMS["only jobs call basicConfig"] = """
 import logging
 import pools
 
@@ -455,7 +446,6 @@ if __name__ == "__main__":
         pool.submit(work, 1).result()
         pool.submit(work, 2).result()
 """
-)
 
 # Libraries.
 
@@ -511,8 +501,7 @@ PROGRAMS["a library's NullHandler in a parent without handlers"] = PROGRAMS["a l
 
 # The main module.
 
-PROGRAMS["basicConfig of a file at the top of the main module"] = (
-    """
+PROGRAMS["basicConfig of a file at the top of the main module"] = """
 import logging
 import pools
 logging.basicConfig(filename="app.log", filemode="w", level="INFO", format="%(name)s %(message)s")
@@ -530,7 +519,6 @@ if __name__ == "__main__":
         pool.submit(work, 2).result()
     log.info("end")
 """
-)
 
 PROGRAMS["records at the top of the main module"] = """
 import logging, sys
@@ -629,7 +617,7 @@ if __name__ == "__main__":
     with pools.pool() as pool:
         pool.submit(int).result()
         get_logger("app").info("begin")
-        pool.submit(work, 1).result()
+        pools.run(pool, work, 1)
         logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
         pool.submit(work, 2).result()
 --- helper""" + HELPER.format(condition="not logger.handlers", more="logger.propagate = False")
@@ -646,7 +634,7 @@ def work(number):
 
 if __name__ == "__main__":
     with pools.pool() as pool:
-        pool.submit(work, 1).result()
+        pools.run(pool, work, 1)
         logging.config.dictConfig(CONFIG)
         pool.submit(work, 2).result()
 """
@@ -721,13 +709,17 @@ def changes(change: str, back: str, job: str = "pass", methods: str = "") -> str
 PROGRAMS["setLevel"] = changes("jobs.log.setLevel('DEBUG')", "jobs.log.setLevel('ERROR')")
 PROGRAMS["setLevel of root"] = changes("logging.root.setLevel('DEBUG')", "logging.root.setLevel('ERROR')")
 PROGRAMS["disabled"] = changes("jobs.log.disabled = True", "jobs.log.disabled = False")
-PROGRAMS["enabled"] = changes("jobs.log.disabled = False", "jobs.log.disabled = True", methods="jobs.log.disabled = __name__ == '__main__'")
+PROGRAMS["enabled"] = changes(
+    "jobs.log.disabled = False", "jobs.log.disabled = True", methods="jobs.log.disabled = __name__ == '__main__'"
+)
 PROGRAMS["logging.disable"] = changes("logging.disable('WARNING')", "logging.disable(0)")
-PROGRAMS["addLevelName"] = changes("logging.addLevelName(30, 'HEED')", "logging.addLevelName(5, 'TRACE'); jobs.log.setLevel('TRACE')")
+PROGRAMS["addLevelName"] = changes(
+    "logging.addLevelName(30, 'HEED')", "logging.addLevelName(5, 'TRACE'); jobs.log.setLevel('TRACE')"
+)
 PROGRAMS["captureWarnings"] = changes(
     "logging.captureWarnings(True)",
     "logging.captureWarnings(False)",
-    "with warnings.catch_warnings(): warnings.simplefilter('always'); warnings.warn_explicit('careful', Careless, 'a.py', number)",
+    "warnings.simplefilter('always'); warnings.warn_explicit('careful', Careless, 'a.py', number)",
 )
 PROGRAMS["warnings filters"] = changes(
     "logging.captureWarnings(True); warnings.simplefilter('ignore', jobs.Careless)",
@@ -739,9 +731,425 @@ PROGRAMS["setLoggerClass"] = changes(
     "pass",
     "number > 1 and logging.getLogger(f'jobs.{number}').trace('it')",
 )
+PROGRAMS["a filter"] = changes("jobs.log.addFilter(jobs.no_warnings)", "pass", "log.addFilter(no_warnings)").replace(
+    "def trace", "def no_warnings(record): return record.levelname != 'WARNING'\ndef trace"
+)
 PROGRAMS["a level method"] = changes("logging.Logger.trace = jobs.trace", "pass", "number > 1 and log.trace('it')")
 PROGRAMS["a worker's own level stays until the parent changes that logger"] = changes(
     "logging.getLogger('other').setLevel('DEBUG')",
     "jobs.log.setLevel('WARNING')",
     "number == 1 and log.setLevel('DEBUG')",
 )
+
+# After public reports.
+
+PROGRAMS["a logger of its own for each step, cleared, with a handler, not propagating"] = """
+import logging, sys
+import pools
+
+def work(number):
+    log = logging.getLogger(f"step{number}")
+    log.propagate = False
+    log.handlers.clear()
+    log.addHandler(logging.StreamHandler(sys.stdout))
+    log.setLevel("INFO")
+    log.info("info %d", number)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    work(0)
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+"""
+
+PROGRAMS["a handler where no logger on the way to the root has one"] = """
+import logging, sys
+import pools
+
+def set_up(log):
+    current = log
+    while current:
+        if current.handlers:
+            return
+        current = current.parent
+    log.setLevel("INFO")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("own %(message)s"))
+    log.addHandler(handler)
+
+def work(number):
+    set_up(logging.getLogger("queue.worker"))
+    logging.getLogger("queue.worker").info("info %d", number)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+"""
+
+PROGRAMS["dictConfig itself as the initializer, which disables loggers by default"] = (
+    """
+import logging, logging.config
+import pools
+from config import CONFIG
+
+CONFIG["handlers"]["file"]["mode"] = "a"
+del CONFIG["disable_existing_loggers"]
+
+if __name__ == "__main__":
+    logging.config.dictConfig(CONFIG)
+    import jobs
+    with pools.pool(initializer=logging.config.dictConfig, initargs=(CONFIG,)) as pool:
+        pool.submit(jobs.work, 1).result()
+        pool.submit(jobs.work, 2).result()
+--- jobs
+import logging
+log = logging.getLogger("by")
+def work(number):
+    log.info("info %d", number)
+"""
+    + CONFIG
+)
+EXPECTED["dictConfig itself as the initializer, which disables loggers by default"] = [
+    *("INFO by info 1", "INFO by info 2", "app.log: INFO by info 1", "app.log: INFO by info 2")
+]
+
+PROGRAMS["a log file named after the time, at the top of the main module"] = """
+import logging, time
+import pools
+logging.basicConfig(filename=f"{time.time_ns()}.log", level="INFO", format="%(name)s %(message)s")
+
+def work(number):
+    logging.info("info %d", number)
+
+if __name__ == "__main__":
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+"""
+
+PROGRAMS["a rotating file at the top of the main module, and in the job"] = """
+import logging, logging.handlers
+import pools
+
+def set_up():
+    log = logging.getLogger("test")
+    log.handlers.clear()
+    handler = logging.handlers.RotatingFileHandler("test.log", maxBytes=500, backupCount=100)
+    log.addHandler(handler)
+    log.setLevel("DEBUG")
+    return log
+
+log = set_up()
+
+def work(number):
+    log = set_up()
+    for index in range(100):
+        log.debug("%d, line %d", number, index)
+
+if __name__ == "__main__":
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+    logging.shutdown()
+    import pathlib
+    for path in pathlib.Path().glob("test.log.*"):
+        print(path.read_text())
+"""
+
+PROGRAMS["a file that is rotated by time, by both sides"] = """
+import logging, logging.handlers
+import pools
+
+def set_up():
+    log = logging.getLogger("test")
+    log.handlers = [logging.handlers.TimedRotatingFileHandler("test.log", when="midnight", backupCount=15)]
+    log.setLevel("DEBUG")
+    return log
+
+def work(number):
+    set_up().debug("%d", number)
+
+if __name__ == "__main__":
+    set_up()
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+"""
+
+PROGRAMS["the file opened again in the initializer"] = """
+import logging
+import pools
+
+def set_up(mode):
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+        handler.close()
+    root.addHandler(logging.FileHandler("io.log", mode))
+    root.setLevel("INFO")
+
+def work(number):
+    logging.info("info %d", number)
+
+if __name__ == "__main__":
+    set_up("w")
+    logging.info("begin")
+    with pools.pool(initializer=set_up, initargs=("a",)) as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+    logging.info("end")
+"""
+
+PROGRAMS["a handler that writes above a progress bar, at the top of the main module"] = """
+import logging, sys
+import pools
+
+class BarHandler(logging.StreamHandler):
+    def emit(self, record):
+        print("\\r" + self.format(record), file=sys.stdout, flush=True)
+
+log = logging.getLogger()
+log.setLevel("INFO")
+log.handlers = []
+log.addHandler(BarHandler())
+
+def work(number):
+    log.info("processing %s", number)
+
+if __name__ == "__main__":
+    with pools.pool() as pool:
+        for number in range(3):
+            pool.submit(work, number).result()
+            log.info("got %s", number)
+"""
+
+PROGRAMS["console handlers replaced for a progress bar in the job"] = """
+import contextlib, logging, sys
+import pools
+
+class BarHandler(logging.StreamHandler):
+    def emit(self, record):
+        self.stream.write(self.format(record) + "\\n")
+        self.stream.flush()
+
+@contextlib.contextmanager
+def redirected():
+    root = logging.root
+    before = root.handlers
+    console = [h for h in before if isinstance(h, logging.StreamHandler) and h.stream in {sys.stdout, sys.stderr}]
+    bar = BarHandler(sys.stdout)
+    if console:
+        bar.setFormatter(console[0].formatter)
+        bar.stream = console[0].stream
+    root.handlers = [h for h in before if h not in console] + [bar]
+    try:
+        yield
+    finally:
+        root.handlers = before
+
+def work(number):
+    with redirected():
+        logging.info("info %d", number)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+"""
+
+PROGRAMS["multiprocessing.log_to_stderr by both sides"] = """
+import multiprocessing
+import pools
+
+def work(number):
+    multiprocessing.log_to_stderr("WARNING")
+    multiprocessing.get_logger().warning("warning %d", number)
+
+if __name__ == "__main__":
+    multiprocessing.log_to_stderr("WARNING").handlers[0].formatter._style._fmt = "%(levelname)s %(message)s"
+    multiprocessing.get_logger().handlers[0].setFormatter(None)
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+"""
+EXPECTED["multiprocessing.log_to_stderr by both sides"] = ["warning 1", "warning 2"]
+
+PROGRAMS["a level and its method at the top of a module"] = """
+import logging, sys
+import pools
+
+def add_level(name, number):
+    def log_for_level(self, message, *args, **kwargs):
+        if self.isEnabledFor(number):
+            self._log(number, message, args, **kwargs)
+    logging.addLevelName(number, name)
+    setattr(logging, name, number)
+    setattr(logging.getLoggerClass(), name.lower(), log_for_level)
+    setattr(logging, name.lower(), lambda message, *args: logging.log(number, message, *args))
+
+add_level("VERBOSE", 15)
+
+def reset_handlers():
+    root = logging.getLogger()
+    root.handlers.clear()
+    root.addHandler(logging.StreamHandler(sys.stdout))
+    root.setLevel("VERBOSE")
+
+def work(number):
+    logging.getLogger("app").verbose("verbose %d", number)
+    logging.verbose("root's %d", number)
+
+if __name__ == "__main__":
+    reset_handlers()
+    with pools.pool(initializer=reset_handlers) as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+"""
+
+PROGRAMS["a library that configures its logger when it is first asked for one"] = """
+import logging, sys
+import pools
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    import library
+    library.disable_default_handler()
+
+def work(number):
+    import study
+    study.run(number)
+
+if __name__ == "__main__":
+    import study
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+--- study
+import library
+log = library.get_logger("library.study")
+def run(number):
+    log.info("info %d", number)
+    log.debug("debug %d", number)
+--- library
+import logging, sys, threading
+_lock = threading.Lock()
+_handler = None
+def _configure():
+    global _handler
+    with _lock:
+        if _handler is None:
+            _handler = logging.StreamHandler(sys.stdout)
+            log = logging.getLogger("library")
+            log.addHandler(_handler)
+            log.setLevel("DEBUG")
+            log.propagate = False
+def get_logger(name):
+    _configure()
+    return logging.getLogger(name)
+def disable_default_handler():
+    _configure()
+    log = logging.getLogger("library")
+    log.removeHandler(_handler)
+    log.propagate = True
+    log.setLevel("INFO")
+"""
+
+PROGRAMS["an import that adds a handler to the root logger"] = """
+import logging, sys
+import pools
+
+def set_up():
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+
+def work(number):
+    import heavy
+    set_up()
+    logging.info("info %d", number)
+
+if __name__ == "__main__":
+    import heavy
+    set_up()
+    logging.getLogger().setLevel("INFO")
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+--- heavy
+import logging
+logging.getLogger().addHandler(logging.StreamHandler())
+"""
+
+PROGRAMS["levels and formats of whatever handlers there are"] = """
+import logging, sys
+import pools
+
+def set_up():
+    root = logging.getLogger()
+    root.setLevel("INFO")
+    if not root.handlers:
+        root.addHandler(logging.StreamHandler(sys.stdout))
+    for handler in root.handlers:
+        handler.setLevel("INFO")
+        handler.setFormatter(logging.Formatter("set %(name)s %(message)s"))
+    assert root.handlers[0].stream is sys.stdout
+
+def work(number):
+    set_up()
+    logging.info("info %d", number)
+
+if __name__ == "__main__":
+    set_up()
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+"""
+
+PROGRAMS["logging.shutdown() in the job"] = parent(
+    "import logging\nlog = logging.getLogger('jobs')\n" + LOG + "    logging.shutdown()\n"
+)
+
+PROGRAMS["a logger as an argument"] = """
+import logging, sys
+import pools
+
+def work(log, number):
+    log.info("info %d", number)
+    logging.LoggerAdapter(log, {"key": 1}).debug("debug %d", number)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    log = logging.getLogger("handed.over")
+    log.setLevel("DEBUG")
+    with pools.pool() as pool:
+        pool.submit(work, log, 1).result()
+        pool.submit(work, log, 2).result()
+"""
+
+PROGRAMS["a filter that a helper adds"] = """
+import logging, sys
+import pools
+
+class Mark(logging.Filter):
+    def filter(self, record):
+        record.msg = "[marked] " + record.msg
+        return True
+
+def get_logger():
+    log = logging.getLogger("app")
+    if not log.filters:
+        log.addFilter(Mark())
+    return log
+
+def work(number):
+    get_logger().info("info %d", number)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    get_logger()
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -32,7 +31,11 @@ def start(program: str, start_method: str, directory: Path) -> subprocess.Popen[
 def output(started: subprocess.Popen[str], directory: Path) -> list[str]:
     """Return what a program printed and wrote, line by line. Order is another matter."""
     printed, _ = started.communicate(timeout=40)
-    lines = [f"{file.name}: {line}" for file in directory.glob("*.log") for line in file.read_text().splitlines()]
+    lines = [
+        f"{'time' if file.stem.isdigit() else file.stem}.log: {line}"
+        for file in directory.glob("*.log")
+        for line in file.read_text().splitlines()
+    ]
     return sorted([*printed.splitlines(), *lines])
 
 

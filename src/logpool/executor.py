@@ -247,7 +247,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         # notices, and its job's future waits for ever. So the thread is woken once more.
         with self._relay_lock:
             self._prepare_relay()
-        with main_module_guarded(self._mp_context.get_start_method()):  # type: ignore[attr-defined]
+        with main_module_guarded(self._mp_context.get_start_method()):  # type: ignore[union-attr]
             super()._spawn_process()  # type: ignore[misc]  # Typeshed doesn't know it.
         wakeup = self._executor_manager_thread_wakeup
         if self._executor_manager_thread is not None and wakeup is not None:

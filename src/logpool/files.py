@@ -27,7 +27,7 @@ def hold(must_hold: Callable[[logging.Handler], bool]) -> None:
     """
     global _must_hold
     _must_hold = must_hold
-    logging.FileHandler._open = _open  # type: ignore[method-assign]
+    logging.FileHandler._open = _open  # type: ignore[method-assign, assignment]
 
 
 def let_go() -> None:
@@ -59,4 +59,4 @@ def release(handler: logging.Handler, *, appends: bool) -> None:
         handler.mode = "a"
     if handler.stream is not None:
         handler.stream.close()
-        handler.stream = None  # type: ignore[assignment]
+        handler.stream = None

@@ -74,7 +74,7 @@ def begin() -> None:
     """Switch logging off, until this worker's records are routed: no record is handled, and no log file opened."""
     global _is_off
     _is_off = True
-    logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign]
+    logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign, assignment]
     files.hold(lambda handler: True)
 
 
@@ -123,7 +123,7 @@ def _preload_guarded() -> Iterator[None]:
     """Have a forkserver that is started meanwhile import preload.py in the place of the main module."""
     from multiprocessing import forkserver
 
-    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
     modules = server._preload_modules
     server._preload_modules = ["logpool.preload" if name == "__main__" else name for name in modules]
     try:
@@ -132,7 +132,7 @@ def _preload_guarded() -> Iterator[None]:
         server._preload_modules = modules
 
 
-class _Key(process.AuthenticationString):
+class _Key(process.AuthenticationString):  # type: ignore[name-defined, misc]
     """The `authkey`, which a child unpickles before all else."""
 
     starter: tuple[int, int] | None

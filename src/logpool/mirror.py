@@ -10,12 +10,14 @@ parent has is undone when it is over.
 from __future__ import annotations
 
 import logging
+import sys
 import weakref
 from collections.abc import Callable
 
 from logpool import files, settings
+from logpool.hints import Any
 from logpool.settings import DEFAULT, Snapshot, State, named_loggers
-from logpool.stand_ins import StandIn, describe, is_same
+from logpool.stand_ins import StandIn, StandInFilter, describe, is_same
 
 _set_aside: list[logging.Handler] = []
 """Handlers that were removed. They are kept, because a handler that is collected may flush what it has copied from the
@@ -81,19 +83,16 @@ class Mirror:
         self._set(item, state, repeated=True)
 
     def _set(self, item: logging.Logger, state: State, *, repeated: bool) -> None:
-        level, item.disabled, item.propagate, descriptions = state
+        level, item.disabled, item.propagate, handlers, filters = state
         item.setLevel(level)
+        own_handlers = [handler for handler in item.handlers if not isinstance(handler, StandIn)]
+        own_filters = [own for own in item.filters if not isinstance(own, StandInFilter)]
         if repeated:
-            item.filters.clear()
-        own = [handler for handler in item.handlers if not isinstance(handler, StandIn)]
-        item.handlers[:] = map(StandIn.of, descriptions)
-        item.handlers += self._without_repetitions(item, own) if repeated else own
-
-    def _without_repetitions(self, item: logging.Logger, handlers: list[logging.Handler]) -> list[logging.Handler]:
-        """Return what an import has added besides what the parent has or had: files named after the process, say."""
-        kept = [h for h in handlers if isinstance(h, logging.FileHandler) and self._is_own(item.name, h)]
-        _set_aside.extend(handler for handler in handlers if handler not in kept)
-        return kept
+            _set_aside.extend(own_handlers)
+            own_handlers.clear()
+            own_filters.clear()
+        item.handlers[:] = [*map(StandIn.of, handlers), *own_handlers]
+        item.filters[:] = [*map(StandInFilter, filters), *own_filters]
 
     def is_own(self, name: str, handler: logging.Handler) -> bool:
         """Tell whether a handler does what no handler of the parent's logger of that name does.
@@ -107,14 +106,11 @@ class Mirror:
         except TypeError:  # Its class has no hash.
             known = {}
         if name not in known:
-            known[name] = self._is_own(name, handler)
+            description = describe(handler)
+            known[name] = not any(is_same(description, parents) for parents in self._states.get(name, DEFAULT)[3])
             if known[name]:
                 files.release(handler, appends=self.has_file(handler))
         return known[name]
-
-    def _is_own(self, name: str, handler: logging.Handler) -> bool:
-        description = describe(handler)
-        return not any(is_same(description, parents) for parents in self._states.get(name, DEFAULT)[3])
 
     def has_handlers(self, name: str) -> bool:
         """Tell whether the parent's logger of that name has handlers.
@@ -128,6 +124,22 @@ class Mirror:
         """Tell whether a handler's file is one of the parent's handlers'."""
         return getattr(handler, "baseFilename", None) in self._files
 
+    def keep_enabled(self) -> None:
+        """Have `dictConfig` and `fileConfig` leave alone the loggers that the parent has and a configuration doesn't name.
+
+        They disable existing loggers. In the parent these were made later, or are enabled for another reason.
+        """
+        config: Any = sys.modules.get("logging.config")
+        if config is None:
+            return
+        handle = getattr(config._handle_existing_loggers, "original", config._handle_existing_loggers)
+
+        def handle_others(existing: list[str], *args: Any, **kwargs: Any) -> None:
+            handle([name for name in existing if name not in self._states], *args, **kwargs)
+
+        handle_others.original = handle  # type: ignore[attr-defined]
+        config._handle_existing_loggers = handle_others
+
     def note(self) -> Callable[[], None]:
         """Note what the parent's loggers are like, before an import.
 
@@ -135,8 +147,8 @@ class Mirror:
             What undoes the import's changes.
         """
         existing = named_loggers()
-        level, _, _, descriptions = self._states.get("root", DEFAULT)
-        if descriptions or level != logging.WARNING:  # Else the parent has left the root logger to others.
+        level, _, _, handlers, _ = self._states.get("root", DEFAULT)
+        if handlers or level != logging.WARNING:  # Else the parent has left the root logger to others.
             existing["root"] = logging.root
         before = {
             item: (item.level, item.disabled, item.propagate, item.handlers[:], item.filters[:])
@@ -146,17 +158,18 @@ class Mirror:
         disabled_level = logging.Logger.manager.disable
 
         def undo() -> None:
+            self.keep_enabled()
             if logging.Logger.manager.disable != disabled_level:
                 logging.disable(disabled_level)
-            for item, (level, item.disabled, item.propagate, handlers, filters) in before.items():
+            for item, (level, disabled, propagate, handlers, filters) in before.items():
+                item.disabled, item.propagate = disabled, propagate
                 if item.level != level:
                     item.setLevel(level)
-                new = [handler for handler in item.handlers if handler not in handlers]
-                item.handlers[:] = handlers + self._without_repetitions(item, new)
+                _set_aside.extend(handler for handler in item.handlers if handler not in handlers)
+                item.handlers[:] = handlers
                 item.filters[:] = filters
             for name, item in named_loggers().items():
                 if item not in before and name in self._states:
                     self._set(item, self._states[name], repeated=True)
 
         return undo
-

@@ -1,8 +1,8 @@
 """Where a worker's records go: to the parent, and to handlers that only the worker has.
 
 `logging.Logger.callHandlers` is the one place that each record passes on its way to handlers. In a worker it hands
-every record to the `RelayHandler`, whatever the loggers' lists of handlers say. Then come the worker's own handlers: those
-which the parent's logger of the same name hasn't (mirror.py).
+every record to the `RelayHandler`, whatever the loggers' lists of handlers say. Then come the worker's own handlers:
+those that the parent's logger of the same name hasn't (mirror.py).
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def install(handler: RelayHandler, snapshot: Snapshot, root_level: int | None, *
     mirror = Mirror(root_level)
     mirror.take_over(snapshot)
     relay, _mirror, _to_all = handler, mirror, to_all
+    mirror.keep_enabled()
     files.hold(mirror.has_file)
     logging.Logger.manager.getLogger = _get_logger_like_the_parents  # type: ignore[method-assign]
     logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign, assignment]
@@ -48,7 +49,7 @@ def install(handler: RelayHandler, snapshot: Snapshot, root_level: int | None, *
             finder.note = mirror.note
             break
     else:
-        sys.meta_path.insert(0, import_guard.Finder(mirror.note))  # type: ignore[arg-type]
+        sys.meta_path.insert(0, import_guard.Finder(mirror.note))
 
 
 def take_over(snapshot: Snapshot) -> None:

@@ -14,14 +14,14 @@ from operator import attrgetter
 
 from logpool.exceptions import exact
 from logpool.hints import Any
-from logpool.stand_ins import Description, describe
+from logpool.stand_ins import Description, FilterDescription, describe, describe_filter, loaded
 
 logger = logging.getLogger("logpool")
 
-State = tuple[int, bool, bool, tuple[Description, ...]]
-"""Of a logger: level, whether disabled, whether it propagates, its handlers."""
+State = tuple[int, bool, bool, tuple[Description, ...], tuple[FilterDescription, ...]]
+"""Of a logger: level, whether disabled, whether it propagates, its handlers, its filters."""
 
-DEFAULT: State = (logging.NOTSET, False, True, ())
+DEFAULT: State = (logging.NOTSET, False, True, (), ())
 
 _FLAGS = ("raiseExceptions", "logThreads", "logMultiprocessing", "logProcesses", "logAsyncioTasks")
 """Switches of the module `logging`. Not every Python has each."""
@@ -50,7 +50,8 @@ def state_of(item: logging.Logger) -> State:
     """Return a logger's state. It can be pickled."""
     # Of plain types: the parent's may be of classes, enums say, that can't be pickled or unpickled.
     handlers = tuple(map(describe, item.handlers)) if item.handlers else ()
-    state = int(item.level), bool(item.disabled), bool(item.propagate), handlers
+    filters = tuple(map(describe_filter, item.filters)) if item.filters else ()
+    state = int(item.level), bool(item.disabled), bool(item.propagate), handlers, filters
     return DEFAULT if state == DEFAULT else state
 
 
@@ -69,7 +70,7 @@ class Snapshot:
         # There is no public way to ask whether warnings are captured.
         self.captures_warnings = warnings.showwarning is logging._showwarning  # type: ignore[attr-defined]
         self.warnings_filters = [
-            (action, message, category.__module__, category.__qualname__, module, line)
+            (action, message, _names_of(category), module, line)
             for action, message, category, module, line in warnings.filters
         ]
         self.flags = {name: getattr(logging, name) for name in _FLAGS if hasattr(logging, name)}
@@ -114,16 +115,19 @@ class Snapshot:
 
     def _apply_warnings_filters(self) -> None:
         filters = []
-        for action, message, category_module, category_name, module, line in self.warnings_filters:
+        for action, message, names, module, line in self.warnings_filters:
             # A class of a module that isn't loaded is that of no warning.
-            category: Any = sys.modules.get(category_module)
-            for part in category_name.split("."):
-                category = getattr(category, part, None)
-            if category is not None:
+            if categories := [kind for name in names if (kind := loaded(*name)) is not None]:
+                category = categories[0] if len(categories) == 1 else tuple(categories)
                 filters.append((action, message, category, module, line))
         if filters != warnings.filters:
             warnings.resetwarnings()
             warnings.filters.extend(filters)  # type: ignore[attr-defined]
+
+
+def _names_of(category: type | tuple[type, ...]) -> list[tuple[str, str]]:
+    categories = category if isinstance(category, tuple) else (category,)
+    return [(item.__module__, item.__qualname__) for item in categories]
 
 
 def _is_the_programs(method: object) -> bool:

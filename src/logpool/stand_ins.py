@@ -1,6 +1,6 @@
-"""The parent's handlers as a worker sees them: what is known of each, and what stands in its place.
+"""The parent's handlers and filters as a worker sees them: what is known of each, and what stands in its place.
 
-`describe` runs in both processes. `StandIn` is made in workers.
+`describe` and `describe_filter` run in both processes. Stand-ins are made in workers.
 """
 
 from __future__ import annotations
@@ -54,6 +54,14 @@ def _place_of(handler: logging.Handler) -> str | int | None:
     return number if number in (1, 2) else os.path.abspath(exact(stream.name))
 
 
+def loaded(module: str, name: str) -> Any:
+    """Return a class by the names of its module and its own; None if this process hasn't loaded it."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
 def is_same(one: Description, other: Description) -> bool:
     """Tell whether two handlers do the same: they write to one place or, where one doesn't tell, are of one class."""
     if one[1] is not None and other[1] is not None:
@@ -87,9 +95,7 @@ class StandIn(logging.Handler):
     def of(cls, description: Description) -> StandIn:
         """Return one that is of the parent's class, or of the nearest that the worker has."""
         for module, name in description[0]:
-            kind: Any = sys.modules.get(module)
-            for part in name.split("."):
-                kind = getattr(kind, part, None)
+            kind = loaded(module, name)
             if isinstance(kind, type) and issubclass(kind, logging.Handler):
                 try:
                     return _class_for(kind)(description)
@@ -120,3 +126,42 @@ def _class_for(kind: type[logging.Handler]) -> type[StandIn]:
     if kind not in _classes:
         _classes[kind] = type(kind.__name__, (StandIn, kind), {"__module__": kind.__module__})
     return _classes[kind]
+
+
+FilterDescription = tuple[str, str, object]
+"""Of a filter: module and name of its class, or of itself if it is a function, and its attribute `name`."""
+
+
+def describe_filter(record_filter: Any) -> FilterDescription:
+    """Return what workers have to know of a logger's filter. It can be pickled and compared."""
+    if isinstance(record_filter, StandInFilter):
+        return record_filter.description
+    named = record_filter if hasattr(record_filter, "__qualname__") else type(record_filter)
+    module = "__main__" if named.__module__ == "__mp_main__" else named.__module__
+    name = getattr(record_filter, "name", None)
+    return exact(module), exact(named.__qualname__), exact(name) if isinstance(name, str) else None
+
+
+class StandInFilter:
+    """Stands for a filter of the parent's in a worker's logger. The parent's filters run in the parent.
+
+    It equals a filter that does the same, so that `addFilter` finds it there.
+    """
+
+    def __init__(self, description: FilterDescription) -> None:
+        """Make a filter that lets every record through.
+
+        Args:
+            description: Of the parent's filter.
+        """
+        self.description = description
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let a record through."""
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return describe_filter(other) == self.description
+
+    def __hash__(self) -> int:
+        return hash(self.description)

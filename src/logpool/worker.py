@@ -23,6 +23,7 @@ from logpool.settings import Snapshot, name_of_main_module
 
 logger = logging.getLogger("logpool")
 
+
 class Installation:
     """Routes a worker's records to its parent. What a child process gets of a `LogRelay`.
 
