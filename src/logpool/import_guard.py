@@ -13,12 +13,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from importlib.machinery import ModuleSpec
 from multiprocessing import process, spawn
 from types import ModuleType
 
 from logpool import files
-from logpool.hints import Any
+from logpool.hints import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 
 class Finder:

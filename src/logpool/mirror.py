@@ -39,14 +39,15 @@ def with_top(name: str, old: str, new: str) -> str:
 class Mirror:
     """The parent's logging as a worker has it."""
 
-    def __init__(self, root_level: int | None) -> None:
+    def __init__(self, root_level: int | None, own: Snapshot | None = None) -> None:
         """Know nothing of the parent's yet.
 
         Args:
             root_level: Of the worker's root logger; None: the parent's.
+            own: Of this process's logging; None: not known.
         """
         self._root_level = root_level
-        self._snapshot: Snapshot | None = None
+        self._snapshot = own
         self._states: dict[str, State] = {}
         self._files: frozenset[object] = frozenset()
         self._own: weakref.WeakKeyDictionary[logging.Handler, dict[str, bool]] = weakref.WeakKeyDictionary()
@@ -57,8 +58,8 @@ class Mirror:
         Args:
             snapshot: Of the parent's logging.
         """
-        before, self._snapshot = self._snapshot, snapshot
-        snapshot.apply(before)
+        snapshot.apply(self._snapshot)
+        self._snapshot = snapshot
         states = dict(snapshot.loggers)
         here, there = settings.name_of_main_module(), snapshot.main_module
         if here != there:
@@ -73,7 +74,7 @@ class Mirror:
             if state == known.get(name, None if name in existing else DEFAULT):
                 continue
             if name in existing:
-                self._set(existing[name], state, repeated=before is None)
+                self._set(existing[name], state, repeated=not known)
             else:
                 # It isn't made: a module that is still to be imported may have a class of its own for its loggers.
                 settings.to_come[name] = state
@@ -125,7 +126,7 @@ class Mirror:
         return getattr(handler, "baseFilename", None) in self._files
 
     def keep_enabled(self) -> None:
-        """Have `dictConfig` and `fileConfig` leave alone the loggers that the parent has and a configuration doesn't name.
+        """Have `dictConfig` and `fileConfig` leave alone loggers that the parent has and a configuration doesn't name.
 
         They disable existing loggers. In the parent these were made later, or are enabled for another reason.
         """

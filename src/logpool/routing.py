@@ -26,18 +26,21 @@ _to_all = False
 _get_logger = logging.Logger.manager.getLogger
 
 
-def install(handler: RelayHandler, snapshot: Snapshot, root_level: int | None, *, to_all: bool) -> None:
+def install(handler: RelayHandler, snapshot: Snapshot | None, root_level: int | None, *, to_all: bool) -> None:
     """Route this process's records to the parent.
 
     Args:
         handler: Takes them there.
-        snapshot: Of the parent's logging.
+        snapshot: Of the parent's logging; None: this process has just been forked, with the parent's.
         root_level: The root logger's level; None: the parent's.
         to_all: Whether the parent has other handlers than its loggers', which get every record.
     """
     global relay, _mirror, _to_all
+    own = None
+    if snapshot is None:
+        own = snapshot = Snapshot()
     settings.to_come.clear()
-    mirror = Mirror(root_level)
+    mirror = Mirror(root_level, own)
     mirror.take_over(snapshot)
     relay, _mirror, _to_all = handler, mirror, to_all
     mirror.keep_enabled()

@@ -165,7 +165,6 @@ class Watch:
     def __init__(self) -> None:
         self._seen: tuple[object, ...] | None = None
         self._disabled: list[logging.Logger] = []
-        self._pickled: bytes | None = None
         self._changes: tuple[int, bytes] | None = None
 
     def changes(self) -> tuple[int, bytes] | None:
@@ -191,6 +190,7 @@ class Watch:
     def _look(self) -> None:
         # Noted before the snapshot is taken: the next call notices what changes meanwhile.
         root = logging.root
+        is_first = self._seen is None
         root._cache[self] = True  # type: ignore[attr-defined]
         self._seen = (
             True,
@@ -204,9 +204,13 @@ class Watch:
             list(warnings.filters),
         )
         self._disabled = [item for item in named_loggers().values() if item.disabled]
-        before, self._pickled = self._pickled, pickle.dumps(Snapshot())
-        if before is not None and before != self._pickled:
-            self._changes = (1 if self._changes is None else self._changes[0] + 1), self._pickled
+        if is_first:
+            return
+        pickled = pickle.dumps(Snapshot())
+        if self._changes is None:
+            self._changes = 1, pickled
+        elif pickled != self._changes[1]:
+            self._changes = self._changes[0] + 1, pickled
 
     def close(self) -> None:
         """Remove the mark."""

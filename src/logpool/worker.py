@@ -72,12 +72,11 @@ class Installation:
             return
         if routing.relay is not None and routing.relay.queue.address == self.queue.address:
             return
-        snapshot = Snapshot() if self._snapshot is None else self._snapshot
         main_module = None
-        if snapshot.main_module != (here := name_of_main_module()):
-            main_module = here, snapshot.main_module
+        if self._snapshot is not None and self._snapshot.main_module != (here := name_of_main_module()):
+            main_module = here, self._snapshot.main_module
         handler = RelayHandler(self.queue, job_of, main_module)
-        routing.install(handler, snapshot, self._level, to_all=self._to_all)
+        routing.install(handler, self._snapshot, self._level, to_all=self._to_all)
 
 
 def _load(queue: LogQueue, level: int | None, to_all: bool, pid: int, snapshot: Snapshot) -> Installation:
