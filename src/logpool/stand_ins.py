@@ -93,12 +93,12 @@ class StandIn(logging.Handler):
 
     @classmethod
     def of(cls, description: Description) -> StandIn:
-        """Return one that is of the parent's class, or of the nearest that the worker has."""
+        """Return one that is of the parent's class or, if the worker hasn't loaded that, of the next that it has."""
         for module, name in description[0]:
             kind = loaded(module, name)
             if isinstance(kind, type) and issubclass(kind, logging.Handler):
                 try:
-                    return _class_for(kind)(description)
+                    return _class_for(kind, description[0][0][1])(description)
                 except Exception:  # A class that can't be derived from.
                     continue
         return cls(description)
@@ -119,13 +119,14 @@ class StandIn(logging.Handler):
         return f"<{type(self).__name__} of the parent process>"
 
 
-_classes: dict[type[logging.Handler], type[StandIn]] = {}
+_classes: dict[tuple[type[logging.Handler], str], type[StandIn]] = {}
 
 
-def _class_for(kind: type[logging.Handler]) -> type[StandIn]:
-    if kind not in _classes:
-        _classes[kind] = type(kind.__name__, (StandIn, kind), {"__module__": kind.__module__})
-    return _classes[kind]
+def _class_for(kind: type[logging.Handler], qualified_name: str) -> type[StandIn]:
+    key = kind, qualified_name
+    if key not in _classes:
+        _classes[key] = type(qualified_name.rpartition(".")[2], (StandIn, kind), {"__module__": kind.__module__})
+    return _classes[key]
 
 
 FilterDescription = tuple[str, str, object]
