@@ -8,6 +8,7 @@ import logging
 import logging.config
 import multiprocessing
 import multiprocessing.queues
+import pickle
 import threading
 import warnings
 from concurrent.futures import ProcessPoolExecutor, process
@@ -144,6 +145,12 @@ def test_a_change_of_levels_empties_the_root_loggers_cache() -> None:
         logging.root._cache["mark"] = True
         change()
         assert "mark" not in logging.root._cache
+
+
+def test_a_job_takes_one_more_attribute_on_its_way() -> None:
+    item = process._CallItem(0, int, (), {})
+    item.settings = 1, b""
+    assert pickle.loads(pickle.dumps(item)).settings == (1, b"")
 
 
 def test_each_new_handler_is_in_the_list_of_handlers() -> None:

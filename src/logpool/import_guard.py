@@ -54,9 +54,10 @@ class Finder:
 
     def _watch(self, loader: Any) -> None:
         # Loaders that are classes are those of built-in and frozen modules, which set up no logging.
-        if loader is not None and not isinstance(loader, type) and "exec_module" not in vars(loader):
-            with contextlib.suppress(AttributeError):  # It has no such method, or takes no attribute.
-                loader.exec_module = functools.partial(self._execute, loader, loader.exec_module)
+        if loader is not None and not isinstance(loader, type):
+            with contextlib.suppress(AttributeError, TypeError):  # It has no such method, or takes no attributes.
+                if "exec_module" not in vars(loader):
+                    loader.exec_module = functools.partial(self._execute, loader, loader.exec_module)
 
     def _execute(self, loader: Any, execute: Callable[[ModuleType], object], module: ModuleType) -> None:
         vars(loader).pop("exec_module", None)

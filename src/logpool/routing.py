@@ -47,12 +47,8 @@ def install(handler: RelayHandler, snapshot: Snapshot | None, root_level: int | 
     files.hold(mirror.has_file)
     logging.Logger.manager.getLogger = _get_logger_like_the_parents  # type: ignore[method-assign]
     logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign, assignment]
-    for finder in sys.meta_path:
-        if isinstance(finder, import_guard.Finder):
-            finder.note = mirror.note
-            break
-    else:
-        sys.meta_path.insert(0, import_guard.Finder(mirror.note))
+    others = [finder for finder in sys.meta_path if not isinstance(finder, import_guard.Finder)]
+    sys.meta_path[:] = [import_guard.Finder(mirror.note), *others]
 
 
 def take_over(snapshot: Snapshot) -> None:

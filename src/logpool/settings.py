@@ -206,7 +206,11 @@ class Watch:
         self._disabled = [item for item in named_loggers().values() if item.disabled]
         if is_first:
             return
-        pickled = pickle.dumps(Snapshot())
+        try:
+            pickled = pickle.dumps(Snapshot())
+        except Exception:
+            logger.exception("Workers can't be told what has changed in this process's logging.")
+            return
         if self._changes is None:
             self._changes = 1, pickled
         elif pickled != self._changes[1]:

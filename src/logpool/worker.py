@@ -110,5 +110,8 @@ def initialize(start: WorkerStart, initializer: Callable[..., object] | None, in
 
 
 def _take_over(pickled: bytes) -> None:
-    """Make this worker's logging like the parent's was when the job was submitted."""
-    routing.take_over(pickle.loads(pickled))
+    """Make this worker's logging like the parent's was when the job was submitted. Raise nothing."""
+    try:
+        routing.take_over(pickle.loads(pickled))
+    except Exception:
+        logger.exception("A worker can't take over all that has changed in the parent's logging.")
