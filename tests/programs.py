@@ -1153,3 +1153,23 @@ if __name__ == "__main__":
         pool.submit(work, 1).result()
         pool.submit(work, 2).result()
 """
+
+PROGRAMS["records that the parent buffers, and dictConfig in the job"] = """
+import logging, logging.config, logging.handlers, sys
+import pools
+
+def work(number):
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+    logging.getLogger("app").warning("warning %d", number)
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(name)s %(message)s", stream=sys.stdout)
+    buffered = logging.getLogger("buffered")
+    buffered.addHandler(logging.handlers.MemoryHandler(1000, target=logging.StreamHandler(sys.stdout)))
+    buffered.propagate = False
+    buffered.warning("buffered")
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+"""
+EXPECTED["records that the parent buffers, and dictConfig in the job"] = ["app warning 1", "app warning 2", "buffered"]

@@ -23,6 +23,7 @@ relay: RelayHandler | None = None
 
 _mirror: Mirror
 _to_all = False
+_handler_references: list[object] = logging._handlerList  # type: ignore[attr-defined]
 _get_logger = logging.Logger.manager.getLogger
 
 
@@ -43,6 +44,9 @@ def install(handler: RelayHandler, snapshot: Snapshot | None, root_level: int | 
     mirror = Mirror(root_level, own)
     mirror.take_over(snapshot)
     relay, _mirror, _to_all = handler, mirror, to_all
+    # `dictConfig` and `logging.shutdown` would flush and close the handlers that were there before: copies of the
+    # parent's, as a rule, some with records that the parent hasn't written yet.
+    _handler_references.clear()
     mirror.keep_enabled()
     files.hold(mirror.has_file)
     logging.Logger.manager.getLogger = _get_logger_like_the_parents  # type: ignore[method-assign]
