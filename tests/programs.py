@@ -1173,3 +1173,45 @@ if __name__ == "__main__":
         pool.submit(work, 2).result()
 """
 EXPECTED["records that the parent buffers, and dictConfig in the job"] = ["app warning 1", "app warning 2", "buffered"]
+
+PROGRAMS["records that a module logs when it is imported"] = """
+import importlib, logging, sys
+import pools
+
+def work(name):
+    importlib.import_module(name).work()
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    import early
+    with pools.pool(initializer=work, initargs=("initial",)) as pool:
+        pool.submit(early.work).result()
+        pool.submit(work, "early").result()
+        import late
+        pool.submit(late.work).result()
+        pool.submit(work, "unknown").result()
+--- early
+import logging
+log = logging.getLogger(__name__)
+log.info("imported")
+def work():
+    log.info("works")
+--- late
+import logging
+log = logging.getLogger(__name__)
+log.info("imported")
+def work():
+    log.info("works")
+--- unknown
+import logging
+log = logging.getLogger(__name__)
+log.info("imported")
+def work():
+    log.info("works")
+--- initial
+import logging
+log = logging.getLogger(__name__)
+log.info("imported")
+def work():
+    log.info("works")
+"""

@@ -1,6 +1,7 @@
 """Imports that repeat, in a worker, what the parent has done.
 
-`Finder` notes what loggers are like before the import of a module, and has that put back. The main module is imported
+`Finder` notes what loggers are like before the import of a module, and has that put back. What the parent's import of
+the module logged isn't logged again. The main module is imported
 before any code of a worker's: `main_module_guarded` reaches that by the `authkey`, which each child unpickles first.
 """
 
@@ -23,24 +24,42 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
 
+class _Thread(threading.local):
+    """What the calling thread does."""
+
+    imports = False
+    """Whether it imports a module."""
+
+    loads = False
+    """Whether it loads a job, whose modules the parent has imported, or it couldn't have submitted the job."""
+
+    is_silent = False
+    """Whether it imports a module that the parent has imported, and handled the records of."""
+
+
+thread = _Thread()
+
+
 class Finder:
     """The first entry of `sys.meta_path`: finds nothing itself, but sees the imports of modules begin and end.
 
     Only the outermost import of a thread counts, which ends when all that it imports is there.
     """
 
-    def __init__(self, note: Callable[[], Callable[[], None]]) -> None:
+    def __init__(self, note: Callable[[], Callable[[], None]], modules: frozenset[str]) -> None:
         """Make a finder.
 
         Args:
             note: Called before an import. What it returns is called after it.
+            modules: Names of modules that the parent has imported.
         """
-        self.note = note
-        self._local = threading.local()
+        self._note = note
+        self._modules = modules
+        thread.imports = thread.is_silent = False  # This may be a thread that was forked by an import.
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
         """Return what the next finder finds, with a loader that tells when it begins and ends."""
-        if getattr(self._local, "imports", False):
+        if thread.imports:
             return None
         for finder in sys.meta_path:
             find_spec = getattr(finder, "find_spec", None)
@@ -61,15 +80,16 @@ class Finder:
 
     def _execute(self, loader: Any, execute: Callable[[ModuleType], object], module: ModuleType) -> None:
         vars(loader).pop("exec_module", None)
-        if getattr(self._local, "imports", False):  # It was found before another import began.
+        if thread.imports:  # It was found before another import began.
             execute(module)
             return
-        self._local.imports = True
-        undo = self.note()
+        undo = self._note()
+        thread.imports = True
+        thread.is_silent = thread.loads or module.__name__ in self._modules
         try:
             execute(module)
         finally:
-            self._local.imports = False
+            thread.imports = thread.is_silent = False
             undo()
 
 

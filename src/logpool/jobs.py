@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import process
 from multiprocessing import connection, queues
 
-from logpool import directory
+from logpool import directory, import_guard
 from logpool.crash import CrashFile
 from logpool.hints import Any
 from logpool.record import Job
@@ -149,6 +149,7 @@ class CallQueue(process._SafeQueue):
             self._poller.register(self._reader.fileno(), select.POLLIN)
             self._poller.register(_lifeline.fileno(), select.POLLIN)
             self._recv_bytes = self._receive
+        import_guard.thread.loads = True
         try:
             item: Any = super().get(block, timeout)
         except (OSError, EOFError, queue.Empty):  # The parent is gone; or nothing came.
@@ -157,6 +158,8 @@ class CallQueue(process._SafeQueue):
             # The worker ends by this, and the pool breaks, without a word but on this worker's stderr.
             logger.exception("A worker can't load a job that it was given.")
             raise
+        finally:
+            import_guard.thread.loads = False
         if item is not None:
             if hasattr(item, "settings") and item.settings[0] != _settings and _take_over is not None:
                 _settings, pickled = item.settings

@@ -21,13 +21,21 @@ from logpool.stand_ins import StandIn
 relay: RelayHandler | None = None
 """Where this process's records go. None: it is no worker."""
 
+_thread = import_guard.thread
 _mirror: Mirror
 _to_all = False
 _handler_references: list[object] = logging._handlerList  # type: ignore[attr-defined]
 _get_logger = logging.Logger.manager.getLogger
 
 
-def install(handler: RelayHandler, snapshot: Snapshot | None, root_level: int | None, *, to_all: bool) -> None:
+def install(
+    handler: RelayHandler,
+    snapshot: Snapshot | None,
+    root_level: int | None,
+    *,
+    to_all: bool,
+    modules: frozenset[str],
+) -> None:
     """Route this process's records to the parent.
 
     Args:
@@ -35,6 +43,7 @@ def install(handler: RelayHandler, snapshot: Snapshot | None, root_level: int | 
         snapshot: Of the parent's logging; None: this process has just been forked, with the parent's.
         root_level: The root logger's level; None: the parent's.
         to_all: Whether the parent has other handlers than its loggers', which get every record.
+        modules: Names of modules that the parent has imported, and this process perhaps hasn't.
     """
     global relay, _mirror, _to_all
     own = None
@@ -52,7 +61,7 @@ def install(handler: RelayHandler, snapshot: Snapshot | None, root_level: int | 
     logging.Logger.manager.getLogger = _get_logger_like_the_parents  # type: ignore[method-assign]
     logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign, assignment]
     others = [finder for finder in sys.meta_path if not isinstance(finder, import_guard.Finder)]
-    sys.meta_path[:] = [import_guard.Finder(mirror.note), *others]
+    sys.meta_path[:] = [import_guard.Finder(mirror.note, modules), *others]
 
 
 def take_over(snapshot: Snapshot) -> None:
@@ -67,6 +76,8 @@ def take_over(snapshot: Snapshot) -> None:
 def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
     """Do what `logging.Logger.callHandlers` does, with the parent's handlers in the place of stand-ins for them."""
     assert relay is not None
+    if _thread.is_silent:
+        return
     own: list[logging.Handler] | None = None
     source: Any = logger
     while source is not None:

@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import socket
+import sys
 from collections.abc import Callable
 
 from logpool import jobs, routing
@@ -39,6 +40,7 @@ class Installation:
         to_all: bool = False,
         pid: int | None = None,
         snapshot: Snapshot | None = None,
+        modules: frozenset[str] = frozenset(),
     ) -> None:
         """Prepares the installation, in the parent.
 
@@ -48,16 +50,19 @@ class Installation:
             to_all: Whether handlers that aren't those of the parent's loggers get every record.
             pid: The process that handles the records; None: this one.
             snapshot: Of the parent's logging; None: the worker has the parent's in its own memory.
+            modules: Names of modules that the parent has imported, but for those that the worker has then.
         """
         self.queue = queue
         self._level = level
         self._to_all = to_all
         self._pid = os.getpid() if pid is None else pid
         self._snapshot = snapshot
+        self._modules = modules
 
     def __reduce__(self) -> tuple[Callable[..., Installation], tuple[Any, ...]]:
         # Pickled when a worker is started, so the snapshot is of that moment.
-        return _load, (self.queue, self._level, self._to_all, self._pid, self._snapshot or Snapshot())
+        snapshot = self._snapshot or Snapshot()
+        return _load, (self.queue, self._level, self._to_all, self._pid, snapshot, self._modules or _imported())
 
     def install(self, job_of: Callable[[], Job] | None = None) -> None:
         """Makes this worker's logging like the parent's, and routes its records there.
@@ -76,11 +81,18 @@ class Installation:
         if self._snapshot is not None and self._snapshot.main_module != (here := name_of_main_module()):
             main_module = here, self._snapshot.main_module
         handler = RelayHandler(self.queue, job_of, main_module)
-        routing.install(handler, self._snapshot, self._level, to_all=self._to_all)
+        routing.install(handler, self._snapshot, self._level, to_all=self._to_all, modules=self._modules)
 
 
-def _load(queue: LogQueue, level: int | None, to_all: bool, pid: int, snapshot: Snapshot) -> Installation:
-    return Installation(queue, level, to_all=to_all, pid=pid, snapshot=snapshot)
+def _load(
+    queue: LogQueue, level: int | None, to_all: bool, pid: int, snapshot: Snapshot, modules: frozenset[str]
+) -> Installation:
+    return Installation(queue, level, to_all=to_all, pid=pid, snapshot=snapshot, modules=modules)
+
+
+def _imported() -> frozenset[str]:
+    """Return the names of all imported modules but the standard library's, which log nothing when they are imported."""
+    return frozenset(name for name in list(sys.modules) if name.partition(".")[0] not in sys.stdlib_module_names)
 
 
 class WorkerStart:
