@@ -74,16 +74,12 @@ def warn() -> None:
     warnings.warn("careful", stacklevel=1)
 
 
-def handlers_and_filters() -> dict[str, tuple[list[str], int, bool]]:
-    """For each logger of this process that has any: its handlers' classes, its number of filters, whether it
-    propagates."""
-    manager = logging.Logger.manager
-    loggers: dict[str, logging.Logger] = {"root": logging.getLogger()}
-    loggers.update((name, item) for name, item in manager.loggerDict.items() if isinstance(item, logging.Logger))
+def handlers_and_filters(*names: str) -> dict[str, tuple[list[str], int, bool]]:
+    """For each of these loggers: its handlers' classes, its number of filters, whether it propagates."""
+    loggers = map(logging.getLogger, names)
     return {
-        name: ([type(handler).__name__ for handler in item.handlers], len(item.filters), item.propagate)
-        for name, item in loggers.items()
-        if item.handlers or item.filters or not item.propagate
+        item.name: ([type(handler).__name__ for handler in item.handlers], len(item.filters), item.propagate)
+        for item in loggers
     }
 
 

@@ -22,7 +22,7 @@ import pytest
 from logpool import LoggingProcessPoolExecutor
 from logpool._transport.queue import LogQueue
 from logpool._transport.wire import MAX_BODY
-from logpool.handler import KEPT, RelayHandler
+from logpool._worker.handler import KEPT, RelayHandler
 
 logger = logging.getLogger("test_handler")
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import io
 import logging
+import logging.config
 import multiprocessing
 import multiprocessing.queues
+import pickle
 import threading
 import warnings
 from concurrent.futures import ProcessPoolExecutor, process
-from multiprocessing import connection, managers, popen_fork, popen_spawn_posix, util
+from multiprocessing import connection, forkserver, managers, popen_fork, popen_spawn_posix, util
+from multiprocessing import process as process_module
+from pathlib import Path
+
+import pytest
 
 
 def test_submit_makes_the_pools_thread_under_its_lock_and_starts_it_when_it_has_kept_it() -> None:
@@ -175,3 +182,49 @@ def test_a_process_is_launched_by_methods_that_can_be_replaced() -> None:
     for name in ("self.sentinel", "self.pid = util.spawnv_passfds(spawn.get_executable()", "self.finalizer"):
         assert name in source
     assert list(inspect.signature(util.spawnv_passfds).parameters) == ["path", "args", "passfds"]
+
+
+def test_a_change_of_levels_empties_the_root_loggers_cache() -> None:
+    for change in (lambda: logging.getLogger("private.names").setLevel("NOTSET"), lambda: logging.disable(0)):
+        logging.root._cache["mark"] = True
+        change()
+        assert "mark" not in logging.root._cache
+
+
+def test_a_job_takes_one_more_attribute_on_its_way() -> None:
+    item = process._CallItem(0, int, (), {})
+    item.settings = 1, b""
+    assert pickle.loads(pickle.dumps(item)).settings == (1, b"")
+
+
+def test_each_new_handler_is_in_the_list_of_handlers() -> None:
+    before = len(logging._handlerList)
+    handler = logging.NullHandler()
+    assert len(logging._handlerList) == before + 1
+    assert logging._handlerList[-1]() is handler
+
+
+def test_configurations_disable_existing_loggers_by_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(logging.config, "_handle_existing_loggers", lambda existing, *args: seen.extend(existing))
+    logging.getLogger("private.names")
+    logging.config.dictConfig({"version": 1, "root": {"handlers": [handler.name for handler in ()]}})
+    assert "private.names" in seen
+
+
+def test_file_handlers_open_their_files_by_one_method(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(logging.FileHandler, "_open", lambda handler: io.StringIO())
+    logging.FileHandler(tmp_path / "app.log").close()
+    assert not (tmp_path / "app.log").exists()
+
+
+def test_a_forkserver_has_the_main_modules_path_in_a_variable_where_it_preloads() -> None:
+    assert "__main__" in forkserver.ForkServer()._preload_modules
+    functions = [getattr(forkserver, name, None) for name in ("main", "_handle_preload")]
+    assert any("main_path" in inspect.signature(function).parameters for function in functions if function is not None)
+
+
+def test_a_process_hands_its_configuration_to_children() -> None:
+    assert process_module.current_process()._config["authkey"] == process_module.current_process().authkey
+    child = multiprocessing.get_context("spawn").Process()
+    assert child._config["authkey"] == process_module.current_process().authkey

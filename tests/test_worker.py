@@ -1,4 +1,4 @@
-"""What a worker's loggers look like: the parent's levels, and one handler."""
+"""What a worker's loggers look like: as the parent's."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ def logging_of_many_sorts(records: Records) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("logging_of_many_sorts")
-def test_a_worker_has_one_handler_and_no_filter_and_everything_reaches_it(context: BaseContext) -> None:
+def test_a_workers_loggers_look_as_the_parents_do(context: BaseContext) -> None:
+    names = "root", "sorts.loud", "sorts.alone", "sorts.filtered", "sorts.new"
     with LoggingProcessPoolExecutor(1, context) as executor:
-        assert executor.submit(jobs.handlers_and_filters).result() == {"root": (["RelayHandler"], 0, True)}
+        assert executor.submit(jobs.handlers_and_filters, *names).result() == jobs.handlers_and_filters(*names)
 
 
 @pytest.mark.usefixtures("logging_of_many_sorts")
@@ -169,7 +170,8 @@ def test_a_level_set_on_import_in_the_worker_gives_way_to_the_parents(context: B
     logging.getLogger("set.on.import").setLevel(logging.WARNING)
     with LoggingProcessPoolExecutor(1, context, nothing) as executor:
         assert executor.submit(jobs.effective_level, "set.on.import").result() == logging.WARNING
-        assert executor.submit(jobs.handlers_and_filters).result() == {"root": (["RelayHandler"], 0, True)}
+        names = "root", "set.on.import"
+        assert executor.submit(jobs.handlers_and_filters, *names).result() == jobs.handlers_and_filters(*names)
 
 
 def nothing() -> None:
@@ -290,7 +292,7 @@ def test_a_handler_that_a_jobs_thread_adds_while_the_worker_waits_stays(
         begin.write_bytes(b"")
         done.read_bytes()
         executor.submit(jobs.square, 2).result()
-        assert executor.submit(jobs.handlers_and_filters).result()["app"] == (["NullHandler"], 0, True)
+        assert executor.submit(jobs.handlers_and_filters, "app").result()["app"] == (["NullHandler"], 0, True)
 
 
 MAIN_MODULE = """

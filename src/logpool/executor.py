@@ -26,11 +26,13 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 
 from logpool._parent.crash_reporter import CrashReporter
+from logpool._parent.main_module_guard import main_module_guarded
 from logpool._parent.pool_thread import PoolThread, Wakeup
+from logpool._parent.settings_watch import SettingsWatch
 from logpool._process.hints import TYPE_CHECKING, Any
 from logpool._transport.wire import DEFAULT_BACKLOG
 from logpool._worker.pool_queues import CallQueue, ResultQueue
-from logpool.worker import WorkerStart, initialize
+from logpool._worker.start import WorkerStart, initialize
 
 if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar
@@ -104,6 +106,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         self._is_shared = False  # Whether other processes than the workers may log into the queue.
         self._crash_reporter = self._make_crash_reporter()
         self._worker_start = WorkerStart()
+        self._settings_watch = SettingsWatch()
         try:
             super().__init__(
                 max_workers,
@@ -222,6 +225,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             cancel_futures: As for `ProcessPoolExecutor`.
         """
         self._has_ended = True
+        self._settings_watch.close()
         if self._crash_reporter.is_current_thread() or (
             self._relay.has_run and self._relay.listener.is_current_thread()
         ):
@@ -256,7 +260,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         """
         with self._submit_lock:
             if self._call_queue is not None:
-                self._call_queue.submitted.append((self._queue_count, fn))
+                self._call_queue.submitted.append((self._queue_count, fn, self._settings_watch.changes()))
             try:
                 future = super().submit(fn, *args, **kwargs)
             except BrokenProcessPool as error:
@@ -290,7 +294,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         # notices, and its job's future waits for ever. So the thread is woken once more.
         with self._relay_lock:
             self._prepare_relay()
-        super()._spawn_process(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
+        with main_module_guarded(self._mp_context.get_start_method()):  # type: ignore[union-attr]
+            super()._spawn_process(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
         wakeup = self._executor_manager_thread_wakeup
         if self._executor_manager_thread is not None and wakeup is not None:
             wakeup.wakeup()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from logpool._parent.listener import RelayListener
     from logpool._parent.service import RelayService
     from logpool._transport.queue import LogQueue
-    from logpool.worker import Installation
+    from logpool._worker.installation import Installation
 
 NOT_STARTED = "the relay is not started: use it as a context manager"
 

@@ -10,6 +10,7 @@ CLOSED      nothing; all records have been handled
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import threading
 from collections.abc import Iterable
@@ -17,9 +18,10 @@ from multiprocessing import util
 from multiprocessing.context import BaseContext
 
 from logpool._parent.listener import RelayListener
+from logpool._parent.main_module_guard import main_module_guarded
 from logpool._parent.manager import LogManager, State
 from logpool._record.rebuild import rebuild
-from logpool.worker import Installation
+from logpool._worker.installation import Installation
 
 logger = logging.getLogger("logpool")
 
@@ -93,7 +95,7 @@ class RelayService:
             self.manager.prepare()
             queue = self.manager.queue
             self.listener = RelayListener(queue, self._handlers)
-            self.installation = Installation(queue, self._level)
+            self.installation = Installation(queue, self._level, to_all=self._handlers is not None)
             # Also when this is collected, or when the interpreter exits.
             self._finalize = util.Finalize(self, _close, args=(self.listener, self.manager), exitpriority=1)
         except BaseException:
@@ -113,7 +115,10 @@ class RelayService:
                 meanwhile are told by the parent sentinel.
         """
         try:
-            self.manager.launch()
+            with main_module_guarded(
+                (self._context or multiprocessing).get_start_method()
+            ):  # Windows' process imports it.
+                self.manager.launch()
             self._has_run = True
         except BaseException:
             self.close()

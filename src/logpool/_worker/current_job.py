@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import process
 
-from logpool._process.hints import Any, Protocol
+from logpool._process.hints import Any
 from logpool._record.fields import Job
 from logpool._worker.crash_file import INITIALIZER, CrashFile
 
@@ -23,8 +23,10 @@ parent_sentinel: socket.socket | None = None
 directory: str | None = None
 """The manager's directory; None: there is none."""
 
-make_load: Callable[[], Load] | None = None
-"""Called before each job is loaded."""
+_take_over: Callable[[bytes], object] | None = None
+
+_settings = 0
+"""The number of the parent's settings that this worker has taken over last."""
 
 _crash_file: CrashFile | None = None
 
@@ -37,18 +39,11 @@ _job_of_thread = threading.local()
 """For any other thread, as `job`: the job that it belongs to."""
 
 
-class Load(Protocol):
-    """Made before a job is loaded."""
-
-    def undo(self) -> None:
-        """Called when it has been loaded."""
-
-
 def prepare(
     new_parent_sentinel: socket.socket,
     new_directory: str | None,
     crash_file: CrashFile | None,
-    new_make_load: Callable[[], Load],
+    take_over: Callable[[bytes], object],
 ) -> None:
     """Set what is above, in a worker that is started.
 
@@ -56,15 +51,28 @@ def prepare(
         new_parent_sentinel: As above.
         new_directory: As above.
         crash_file: Where to write down what the worker runs.
-        new_make_load: As above.
+        take_over: Called with the parent's settings where they have changed.
     """
-    global parent_sentinel, directory, make_load, _crash_file, _job, _main_thread
+    global parent_sentinel, directory, _take_over, _settings, _crash_file, _job, _main_thread
     parent_sentinel = new_parent_sentinel
     directory = new_directory
-    make_load = new_make_load
+    _take_over = take_over
+    _settings = 0
     _crash_file = crash_file
     _job = NO_JOB  # A pool in a job of another pool forks its workers with that job.
     _main_thread = threading.get_ident()
+
+
+def take_over(settings: tuple[int, bytes] | None) -> None:
+    """Make this worker's logging like the parent's was when the job was submitted, if it has changed.
+
+    Args:
+        settings: Their number, and a pickled snapshot; None: they haven't changed since the first submit.
+    """
+    global _settings
+    if settings is not None and settings[0] != _settings and _take_over is not None:
+        _settings, pickled = settings
+        _take_over(pickled)
 
 
 def begin(number: int, name: str) -> None:

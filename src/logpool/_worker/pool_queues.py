@@ -17,8 +17,8 @@ from multiprocessing import connection, queues
 
 from logpool._process import directory
 from logpool._process.hints import Any
-from logpool._worker import current_job
-from logpool._worker.current_job import Load, safe_name_of
+from logpool._worker import current_job, import_guard
+from logpool._worker.current_job import safe_name_of
 
 logger = logging.getLogger("logpool")
 
@@ -31,16 +31,16 @@ class CallQueue(process._SafeQueue):
     the `work_id` (from 0) and `fn` of what is put and got, and how the thread that feeds the pipe reports errors.
 
     Attributes:
-        submitted: In the parent, in their order: the `work_id` of each job that isn't put yet, and the function that
-            was submitted. A library that replaces `ProcessPoolExecutor.submit` has another put in its place.
+        submitted: In the parent, in their order, of each job that isn't put yet: the `work_id`; the function that was
+            submitted, as a library that replaces `ProcessPoolExecutor.submit` has another put in its place; and the
+            number and snapshot of the parent's settings, where they had changed since the first submit.
     """
 
-    submitted: deque[tuple[int, Callable[..., object]]]
+    submitted: deque[tuple[int, Callable[..., object], tuple[int, bytes] | None]]
 
     pending_work_items: dict[int, Any]
     _poller: select.poll | None = None
     _reader: connection.Connection
-    _load: Load | None = None
     _has_received = False
 
     @classmethod
@@ -67,9 +67,11 @@ class CallQueue(process._SafeQueue):
         """
         if obj is not None:
             while self.submitted and self.submitted[0][0] <= obj.work_id:  # Less: of a job that was cancelled.
-                number, function = self.submitted.popleft()
+                number, function, settings = self.submitted.popleft()
                 if number == obj.work_id and function is not obj.fn:
                     obj.name = safe_name_of(function)
+                if number == obj.work_id and settings is not None:
+                    obj.settings = settings
         super().put(obj, *args, **kwargs)
 
     def _on_queue_feeder_error(self, e: Exception, obj: Any, *args: Any, **kwargs: Any) -> None:
@@ -104,6 +106,7 @@ class CallQueue(process._SafeQueue):
         current_job.end()
         self._has_received = False
         self._recv_bytes = self._receive
+        import_guard.thread.loads = True
         try:
             item: Any = super().get(*args, **kwargs)
         except (Exception, SystemExit) as error:
@@ -112,9 +115,10 @@ class CallQueue(process._SafeQueue):
                 logger.exception("A worker can't load a job that it was given.")
                 current_job.leave("ended because it can't load a job:", error)
             raise
-        if self._load is not None:
-            self._load.undo()
+        finally:
+            import_guard.thread.loads = False
         if item is not None:
+            current_job.take_over(getattr(item, "settings", None))
             current_job.begin(item.work_id + 1, getattr(item, "name", None) or safe_name_of(item.fn))
         return item
 
@@ -132,8 +136,6 @@ class CallQueue(process._SafeQueue):
                 raise SystemExit(0)
         data: bytes = self._reader.recv_bytes()
         self._has_received = True
-        # Not before: while this worker waited, threads of earlier jobs may have added handlers, which stay.
-        self._load = None if current_job.make_load is None else current_job.make_load()
         return data
 
 

@@ -1,4 +1,4 @@
-"""`RelayHandler`: the one handler that a worker has. Runs in the worker."""
+"""`RelayHandler`: takes a worker's records to the parent. Runs in the worker."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from logpool._record.fields import FIELDS, PLAIN, Job
 from logpool._record.flatten import flatten
 from logpool._transport.queue import LogQueue
 from logpool._transport.wire import LARGE, MAX_BODY
+from logpool._worker.mirror import with_top
 
 KEPT = 2**20
 """Characters that are kept of each text in a record that is too large."""
@@ -24,18 +25,6 @@ MOST_ROOM = 2**25 - 2**14
 what it adds itself."""
 
 _formatter = logging.Formatter(logging.BASIC_FORMAT)
-
-
-def with_top(name: str, old: str, new: str) -> str:
-    """Returns a logger's name with a new first part.
-
-    Args:
-        name: The logger's.
-        old: The first part that is replaced; a name that has another is returned as it is.
-        new: What comes in its place.
-    """
-    top, dot, rest = name.partition(".")
-    return new + dot + rest if top == old else name
 
 
 class RelayHandler(QueueHandler):

@@ -1,0 +1,77 @@
+"""`main_module_guarded`: has logging switched off in a child while it imports the main module again.
+
+A child unpickles its `authkey` before that import, and before all else. A key of a class of ours brings the call of
+`begin` (`_worker/import_guard.py`) there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing import process, spawn
+
+from logpool._process.hints import Any
+from logpool._worker.import_guard import begin
+
+
+@contextlib.contextmanager
+def main_module_guarded(start_method: str) -> Iterator[None]:
+    """Have children that the calling thread starts meanwhile call `begin` before they import the main module.
+
+    Args:
+        start_method: By which they are started. Forked children don't import it.
+    """
+    if start_method == "fork":
+        yield
+        return
+    config: Any = process.current_process()._config  # type: ignore[attr-defined]
+    key = config["authkey"]
+    guard = config["authkey"] = _Key(key)
+    guard.starter = os.getpid(), threading.get_ident()
+    try:
+        with _preload_guarded() if start_method == "forkserver" else contextlib.nullcontext():
+            yield
+    finally:
+        guard.starter = None
+        if config["authkey"] is guard:
+            config["authkey"] = key
+
+
+@contextlib.contextmanager
+def _preload_guarded() -> Iterator[None]:
+    """Have a forkserver that is started meanwhile import `_worker/preload.py` in the place of the main module."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver._forkserver
+    modules = server._preload_modules
+    server._preload_modules = ["logpool._worker.preload" if name == "__main__" else name for name in modules]
+    try:
+        yield
+    finally:
+        server._preload_modules = modules
+
+
+class _Key(process.AuthenticationString):  # type: ignore[name-defined, misc]
+    """The `authkey`, which a child unpickles before all else."""
+
+    starter: tuple[int, int] | None
+
+    def __reduce__(self) -> Any:
+        reduced = super().__reduce__()
+        if self.starter != (os.getpid(), threading.get_ident()):
+            return reduced
+        # The path is set after the key is unpickled, and may be what `logpool` is found by.
+        path = {"sys_path": spawn.get_preparation_data("")["sys_path"]}
+        return *reduced, {"calls": (_Call(spawn.prepare, path), _Call(begin))}
+
+
+class _Call:
+    """Calls a function when it is unpickled."""
+
+    def __init__(self, function: Callable[..., object], *args: object) -> None:
+        self._reduced = function, args
+
+    def __reduce__(self) -> Any:
+        return self._reduced

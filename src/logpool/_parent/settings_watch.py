@@ -1,0 +1,86 @@
+"""`SettingsWatch`: tells at each submit, for less than a microsecond, whether workers must take something over.
+
+What they take over is a `Snapshot` (`_worker/settings.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import warnings
+from operator import attrgetter
+
+from logpool._worker.settings import Snapshot, methods, named_loggers
+
+logger = logging.getLogger("logpool")
+
+_is_disabled = attrgetter("disabled")
+_handler_references: list[object] = logging._handlerList  # type: ignore[attr-defined]
+
+
+class SettingsWatch:
+    """Tells whether this process's logging has changed since its workers were started.
+
+    A change of a level, and `logging.disable()`, empty the root logger's `_cache`, and so remove a mark from it. To
+    look at each logger would take too long. So the change of one that becomes disabled, or gets or loses a handler that
+    was made before, is noticed only with the next one of another kind; until then the parent, which handles the
+    records, treats them as it should all the same.
+    """
+
+    def __init__(self) -> None:
+        self._seen: tuple[object, ...] | None = None
+        self._disabled: list[logging.Logger] = []
+        self._changes: tuple[int, bytes] | None = None
+
+    def changes(self) -> tuple[int, bytes] | None:
+        """Return a number and the pickled snapshot; None if the logging is as it was at the first call.
+
+        The first call is due before the first worker is started.
+        """
+        root = logging.root
+        if self._seen != (
+            self in root._cache,  # type: ignore[attr-defined]
+            root.disabled,
+            root.handlers,
+            len(_handler_references),
+            logging.getLoggerClass(),
+            len(methods),
+            logging._levelToName,
+            warnings.showwarning,
+            warnings.filters,
+        ) or (self._disabled and not all(map(_is_disabled, self._disabled))):
+            self._look()
+        return self._changes
+
+    def _look(self) -> None:
+        # Noted before the snapshot is taken: the next call notices what changes meanwhile.
+        root = logging.root
+        is_first = self._seen is None
+        root._cache[self] = True  # type: ignore[attr-defined]
+        self._seen = (
+            True,
+            root.disabled,
+            root.handlers[:],
+            len(_handler_references),
+            logging.getLoggerClass(),
+            len(methods),
+            logging._levelToName.copy(),
+            warnings.showwarning,
+            list(warnings.filters),
+        )
+        self._disabled = [item for item in named_loggers().values() if item.disabled]
+        if is_first:
+            return
+        try:
+            pickled = pickle.dumps(Snapshot())
+        except Exception:
+            logger.exception("Workers can't be told what has changed in this process's logging.")
+            return
+        if self._changes is None:
+            self._changes = 1, pickled
+        elif pickled != self._changes[1]:
+            self._changes = self._changes[0] + 1, pickled
+
+    def close(self) -> None:
+        """Remove the mark."""
+        logging.root._cache.pop(self, None)  # type: ignore[attr-defined]

@@ -1,0 +1,91 @@
+"""`Installation`: routes a worker's records to its parent.
+
+It is made in the parent. A forked worker has it in its memory, with the parent's logging as it was; to any other it is
+pickled, and takes a snapshot of the parent's logging along.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from logpool._process.hints import Any
+from logpool._record.fields import Job
+from logpool._transport.queue import LogQueue
+from logpool._worker import routing
+from logpool._worker.handler import RelayHandler
+from logpool._worker.settings import Snapshot, name_of_main_module
+
+logger = logging.getLogger("logpool")
+
+
+class Installation:
+    """Routes a worker's records to its parent. What a child process gets of a `LogRelay`.
+
+    Attributes:
+        queue: The log queue.
+    """
+
+    def __init__(
+        self,
+        queue: LogQueue,
+        level: int | None,
+        *,
+        to_all: bool = False,
+        pid: int | None = None,
+        snapshot: Snapshot | None = None,
+        modules: frozenset[str] = frozenset(),
+    ) -> None:
+        """Prepares the installation, in the parent.
+
+        Args:
+            queue: The log queue.
+            level: The workers' root level; None: the parent's.
+            to_all: Whether handlers that aren't those of the parent's loggers get every record.
+            pid: The process that handles the records; None: this one.
+            snapshot: Of the parent's logging; None: the worker has the parent's in its own memory.
+            modules: Names of modules that the parent has imported, but for those that the worker has then.
+        """
+        self.queue = queue
+        self._level = level
+        self._to_all = to_all
+        self._pid = os.getpid() if pid is None else pid
+        self._snapshot = snapshot
+        self._modules = modules
+
+    def __reduce__(self) -> tuple[Callable[..., Installation], tuple[Any, ...]]:
+        # Pickled when a worker is started, so the snapshot is of that moment.
+        snapshot = self._snapshot or Snapshot()
+        return _load, (self.queue, self._level, self._to_all, self._pid, snapshot, self._modules or _imported())
+
+    def install(self, job_of: Callable[[], Job] | None = None) -> None:
+        """Makes this worker's logging like the parent's, and routes its records there.
+
+        A second call changes nothing; nor does one in the process that handles the records, which says so.
+
+        Args:
+            job_of: Tells which job the calling thread works for; None: this process knows no jobs.
+        """
+        if os.getpid() == self._pid:
+            logger.warning("install() was called in the process that handles the records. It is for its workers.")
+            return
+        if routing.relay is not None and routing.relay.queue.address == self.queue.address:
+            return
+        main_module = None
+        if self._snapshot is not None and self._snapshot.main_module != (here := name_of_main_module()):
+            main_module = here, self._snapshot.main_module
+        handler = RelayHandler(self.queue, job_of, main_module)
+        routing.install(handler, self._snapshot, self._level, to_all=self._to_all, modules=self._modules)
+
+
+def _load(
+    queue: LogQueue, level: int | None, to_all: bool, pid: int, snapshot: Snapshot, modules: frozenset[str]
+) -> Installation:
+    return Installation(queue, level, to_all=to_all, pid=pid, snapshot=snapshot, modules=modules)
+
+
+def _imported() -> frozenset[str]:
+    """Return the names of all imported modules but the standard library's, which log nothing when they are imported."""
+    return frozenset(name for name in list(sys.modules) if name.partition(".")[0] not in sys.stdlib_module_names)

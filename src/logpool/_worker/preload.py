@@ -1,0 +1,38 @@
+"""Imports the main module into a forkserver, with logging switched off: nothing is logged, and no log file is opened.
+
+A forkserver that is started for a worker of ours imports this module in the place of the main module
+(import_guard.py). Children get the main module from it; those that aren't ours find logging switched on again.
+"""
+
+from __future__ import annotations
+
+import sys
+from multiprocessing import process, spawn
+
+from logpool._worker import import_guard
+
+
+def _path_of_main_module() -> str | None:
+    """Return what the forkserver was given as `main_path`, a variable of the function that imports this module."""
+    frame = sys._getframe()
+    while (caller := frame.f_back) is not None:
+        frame = caller
+        if "main_path" in frame.f_locals:
+            path: str | None = frame.f_locals["main_path"]
+            return path
+    return None
+
+
+def _import_main_module(path: str) -> None:
+    """Do what the forkserver does."""
+    import_guard.begin()
+    process.current_process()._inheriting = True  # type: ignore[attr-defined]
+    try:
+        spawn.import_main_path(path)
+    finally:
+        del process.current_process()._inheriting  # type: ignore[attr-defined]
+        import_guard.end()
+
+
+if (_path := _path_of_main_module()) is not None:
+    _import_main_module(_path)

@@ -1,0 +1,149 @@
+"""`Snapshot`: what of the parent's logging its workers take over.
+
+It is taken in the parent (in a forked worker: of the parent's memory), and applied in the worker.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+import warnings
+
+from logpool._process.hints import Any
+from logpool._record.fields import plain_str
+from logpool._worker.stand_ins import Description, FilterDescription, describe, describe_filter, loaded
+
+logger = logging.getLogger("logpool")
+
+State = tuple[int, bool, bool, tuple[Description, ...], tuple[FilterDescription, ...]]
+"""Of a logger: level, whether disabled, whether it propagates, its handlers, its filters."""
+
+DEFAULT: State = (logging.NOTSET, False, True, (), ())
+
+_FLAGS = ("raiseExceptions", "logThreads", "logMultiprocessing", "logProcesses", "logAsyncioTasks")
+"""Switches of the module `logging`. Not every Python has each."""
+
+methods = vars(logging.Logger)
+
+to_come: dict[str, State] = {}
+"""In a worker: states of loggers that the parent has and this process hasn't made yet."""
+
+
+def named_loggers() -> dict[str, logging.Logger]:
+    """Return all loggers of this process but the root logger."""
+    # A copy first: any thread may add a logger.
+    existing = logging.Logger.manager.loggerDict.copy()
+    return {name: item for name, item in existing.items() if isinstance(item, logging.Logger)}
+
+
+def name_of_main_module() -> str:
+    """Return the name of the main module in this process: `multiprocessing` renames it in processes that it spawns."""
+    return getattr(sys.modules.get("__main__"), "__name__", "__main__")
+
+
+def state_of(item: logging.Logger) -> State:
+    """Return a logger's state. It can be pickled."""
+    # Of plain types: the parent's may be of classes, enums say, that can't be pickled or unpickled.
+    handlers = tuple(map(describe, item.handlers)) if item.handlers else ()
+    filters = tuple(map(describe_filter, item.filters)) if item.filters else ()
+    state = int(item.level), bool(item.disabled), bool(item.propagate), handlers, filters
+    return DEFAULT if state == DEFAULT else state
+
+
+class Snapshot:
+    """What of a process's logging decides which records are made, how, and where they go. It can be pickled."""
+
+    def __init__(self) -> None:
+        """Take the snapshot."""
+        self.main_module = name_of_main_module()
+        self.root = state_of(logging.root)
+        self.loggers = {plain_str(name): state_of(item) for name, item in named_loggers().items()} | to_come
+        self.disabled_level = int(logging.Logger.manager.disable)
+        level_names = [(int(level), plain_str(name)) for name, level in logging.getLevelNamesMapping().items()]
+        # Of several names of one level the last that is added is the one that is printed.
+        self.level_names = level_names + [(level, plain_str(logging.getLevelName(level))) for level, _ in level_names]
+        # There is no public way to ask whether warnings are captured.
+        self.captures_warnings = warnings.showwarning is logging._showwarning  # type: ignore[attr-defined]
+        self.warnings_filters = [
+            (action, message, _names_of(category), module, line)
+            for action, message, category, module, line in warnings.filters
+        ]
+        self.flags = {name: getattr(logging, name) for name in _FLAGS if hasattr(logging, name)}
+        self.record_factory = _pickled(logging.getLogRecordFactory())
+        self.logger_class = _pickled(logging.getLoggerClass())
+        self.methods = {
+            name: pickled
+            for name, value in methods.items()
+            if callable(value) and _is_the_programs(value) and (pickled := _pickled(value)) is not None
+        }
+
+    def apply(self, before: Snapshot | None) -> None:
+        """Make this process's logging like it, but for the loggers.
+
+        Args:
+            before: What was applied last: what is the same in it isn't set again. None: nothing was.
+        """
+
+        def differs(name: str) -> bool:
+            return before is None or getattr(before, name) != getattr(self, name)
+
+        if differs("level_names"):
+            for level, name in self.level_names:
+                logging.addLevelName(level, name)
+        if differs("disabled_level"):
+            logging.disable(self.disabled_level)
+        if differs("captures_warnings"):
+            logging.captureWarnings(self.captures_warnings)
+        if differs("warnings_filters"):
+            self._apply_warnings_filters()
+        if differs("flags"):
+            for name, value in self.flags.items():
+                setattr(logging, name, value)
+        if differs("record_factory") and (factory := _loaded(self.record_factory, "log record factory")) is not None:
+            logging.setLogRecordFactory(factory)
+        if differs("logger_class") and (logger_class := _loaded(self.logger_class, "logger class")) is not None:
+            logging.setLoggerClass(logger_class)
+        if differs("methods"):
+            for name, pickled in self.methods.items():
+                if (method := _loaded(pickled, f"logging.Logger.{name}")) is not None:
+                    setattr(logging.Logger, name, method)
+
+    def _apply_warnings_filters(self) -> None:
+        filters = []
+        for action, message, names, module, line in self.warnings_filters:
+            # A class of a module that isn't loaded is that of no warning.
+            if categories := [kind for name in names if (kind := loaded(*name)) is not None]:
+                category = categories[0] if len(categories) == 1 else tuple(categories)
+                filters.append((action, message, category, module, line))
+        if filters != warnings.filters:
+            warnings.resetwarnings()
+            warnings.filters.extend(filters)  # type: ignore[attr-defined]
+
+
+def _names_of(category: type | tuple[type, ...]) -> list[tuple[str, str]]:
+    categories = category if isinstance(category, tuple) else (category,)
+    return [(item.__module__, item.__qualname__) for item in categories]
+
+
+def _is_the_programs(method: object) -> bool:
+    """Tell whether a method of `logging.Logger` was put there by the program."""
+    module = getattr(method, "__module__", None)
+    return isinstance(module, str) and module not in ("logging", "builtins") and not module.startswith("logpool.")
+
+
+def _pickled(value: object) -> bytes | None:
+    try:
+        return pickle.dumps(value)
+    except Exception:  # A lambda, for example. It is the parent's alone, then.
+        return None
+
+
+def _loaded(pickled: bytes | None, what: str) -> Any:
+    if pickled is None:
+        return None
+    try:
+        return pickle.loads(pickled)
+    except Exception:
+        logger.warning("The parent's %s can't be loaded in this worker.", what, exc_info=True)
+        return None

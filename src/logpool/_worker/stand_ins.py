@@ -1,0 +1,168 @@
+"""The parent's handlers and filters as a worker sees them: what is known of each, and what stands in its place.
+
+`describe` and `describe_filter` run in both processes. Stand-ins are made in workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from logpool._process.hints import Any
+from logpool._record.fields import plain_str
+
+Description = tuple[tuple[tuple[str, str], ...], "str | int | None", int]
+"""Of a handler: module and name of its class and of those that it is derived from; where it writes; its level."""
+
+_ADDRESS = ("address", "host", "port", "url", "mailhost", "toaddrs")
+"""Attributes by which handlers of the standard library, and those derived from them, tell where they write to."""
+
+
+def describe(handler: logging.Handler) -> Description:
+    """Return what workers have to know of a handler. It can be pickled and compared."""
+    if isinstance(handler, StandIn):
+        return handler.description
+    classes = []
+    for kind in type(handler).__mro__:
+        module = "__main__" if kind.__module__ == "__mp_main__" else kind.__module__
+        classes.append((plain_str(module), plain_str(kind.__qualname__)))
+        if kind is logging.Handler:
+            break
+    try:
+        place = _place_of(handler)
+    except Exception:  # Attributes of a program's own classes may be anything.
+        place = None
+    return tuple(classes), place, int(handler.level)
+
+
+def _place_of(handler: logging.Handler) -> str | int | None:
+    """Return a file's path, 1 for stdout, 2 for stderr, or an address; None where the handler doesn't tell."""
+    path = getattr(handler, "baseFilename", None)
+    if isinstance(path, str):
+        return plain_str(path)
+    address = {name: value for name in _ADDRESS if (value := getattr(handler, name, None)) is not None}
+    if address:
+        return repr(address)
+    stream: Any = getattr(handler, "stream", None)
+    if stream is None:
+        return None
+    for number, streams in ((1, (sys.stdout, sys.__stdout__)), (2, (sys.stderr, sys.__stderr__))):
+        if any(stream is standard for standard in streams):
+            return number
+    number = stream.fileno()
+    return number if number in (1, 2) else os.path.abspath(plain_str(stream.name))
+
+
+def loaded(module: str, name: str) -> Any:
+    """Return a class by the names of its module and its own; None if this process hasn't loaded it."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def is_same(one: Description, other: Description) -> bool:
+    """Tell whether two handlers do the same: they write to one place or, where one doesn't tell, are of one class."""
+    if one[1] is not None and other[1] is not None:
+        return one[1] == other[1]
+    return one[0][0] == other[0][0]
+
+
+class StandIn(logging.Handler):
+    """Stands for a handler of the parent's in a worker's logger, and does nothing.
+
+    It is an instance of the same class as far as the worker has loaded that.
+    """
+
+    description: Description
+
+    def __init__(self, description: Description) -> None:
+        """Make a handler that isn't the parent's, but is found where code looks for the parent's.
+
+        Args:
+            description: Of the parent's handler.
+        """
+        logging.Handler.__init__(self, description[2])
+        place = description[1]
+        # Not by setattr: the class may have properties of these names.
+        self.__dict__["description"] = description
+        self.__dict__["stream"] = {1: sys.stdout, 2: sys.stderr}.get(place) if isinstance(place, int) else None
+        if isinstance(place, str):
+            self.__dict__["baseFilename"] = place
+
+    @classmethod
+    def of(cls, description: Description) -> StandIn:
+        """Return one that is of the parent's class or, if the worker hasn't loaded that, of the next that it has."""
+        for module, name in description[0]:
+            kind = loaded(module, name)
+            if isinstance(kind, type) and issubclass(kind, logging.Handler):
+                try:
+                    return _class_for(kind, description[0][0][1])(description)
+                except Exception:  # A class that can't be derived from.
+                    continue
+        return cls(description)
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Do nothing."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Do nothing."""
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of the parent process>"
+
+
+_classes: dict[tuple[type[logging.Handler], str], type[StandIn]] = {}
+
+
+def _class_for(kind: type[logging.Handler], qualified_name: str) -> type[StandIn]:
+    key = kind, qualified_name
+    if key not in _classes:
+        _classes[key] = type(qualified_name.rpartition(".")[2], (StandIn, kind), {"__module__": kind.__module__})
+    return _classes[key]
+
+
+FilterDescription = tuple[str, str, object]
+"""Of a filter: module and name of its class, or of itself if it is a function, and its attribute `name`."""
+
+
+def describe_filter(record_filter: Any) -> FilterDescription:
+    """Return what workers have to know of a logger's filter. It can be pickled and compared."""
+    if isinstance(record_filter, StandInFilter):
+        return record_filter.description
+    named = record_filter if hasattr(record_filter, "__qualname__") else type(record_filter)
+    module = "__main__" if named.__module__ == "__mp_main__" else named.__module__
+    name = getattr(record_filter, "name", None)
+    return plain_str(module), plain_str(named.__qualname__), plain_str(name) if isinstance(name, str) else None
+
+
+class StandInFilter:
+    """Stands for a filter of the parent's in a worker's logger. The parent's filters run in the parent.
+
+    It equals a filter that does the same, so that `addFilter` finds it there.
+    """
+
+    def __init__(self, description: FilterDescription) -> None:
+        """Make a filter that lets every record through.
+
+        Args:
+            description: Of the parent's filter.
+        """
+        self.description = description
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let a record through."""
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return describe_filter(other) == self.description
+
+    def __hash__(self) -> int:
+        return hash(self.description)

@@ -1,0 +1,77 @@
+"""Which folder may import which: the path of a module tells in which process it runs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import logpool
+
+SOURCE = Path(logpool.__file__).parent
+
+BELOW = {
+    "_process": set(),
+    "_record": {"_process"},
+    "_transport": {"_record", "_process"},
+    "_manager": {"_transport", "_record", "_process"},
+    "_worker": {"_transport", "_record", "_process"},
+    "_parent": {"_manager", "_worker", "_transport", "_record", "_process"},
+}
+"""What each folder may import from. The public modules may import from all."""
+
+
+def imported_folders(module: Path) -> set[str]:
+    """Return the folders of this package that a module imports from, wherever in its text."""
+    folders = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            first, _, rest = name.partition(".")
+            if first == "logpool" and rest:
+                folders.add(rest.partition(".")[0])
+    return folders
+
+
+@pytest.mark.parametrize("folder", BELOW)
+def test_a_folder_imports_only_from_those_below_it(folder: str) -> None:
+    modules = list((SOURCE / folder).glob("*.py"))
+    assert modules
+    for module in modules:
+        assert imported_folders(module) <= BELOW[folder] | {folder}, module
+
+
+def test_all_modules_but_the_public_ones_are_in_folders() -> None:
+    assert {module.name for module in SOURCE.glob("*.py")} == {"__init__.py", "executor.py", "relay.py"}
+    assert {folder.name for folder in SOURCE.iterdir() if folder.is_dir() and folder.name != "__pycache__"} == set(
+        BELOW
+    )
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """Return the modules that a fresh interpreter has loaded after it has imported some."""
+    source = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=40, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("folder", ["_process", "_transport", "_manager"])
+def test_what_moves_bytes_knows_nothing_of_logging(folder: str) -> None:
+    modules = [f"logpool.{folder}.{path.stem}" for path in (SOURCE / folder).glob("*.py") if path.stem != "__init__"]
+    loaded = loaded_by(*modules)
+    assert set(modules) <= loaded
+    assert "logging" not in loaded
+
+
+@pytest.mark.parametrize("modules", [("logpool._manager.main",), ("logpool._worker.start", "logpool.relay")])
+def test_a_start_loads_nothing_that_takes_long(modules: tuple[str, ...]) -> None:
+    loaded = loaded_by(*modules)
+    assert loaded.isdisjoint({"typing", "multiprocessing.managers", "multiprocessing.pool", "asyncio", "ast"})
+    assert not any(name.startswith("logpool._parent") for name in loaded)

@@ -1,0 +1,155 @@
+"""Which handlers a worker's record goes to."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from multiprocessing.context import BaseContext
+from pathlib import Path
+
+import pytest
+
+from conftest import Records
+from logpool import LoggingProcessPoolExecutor, LogRelay
+from logpool._worker.stand_ins import StandIn, describe, is_same
+
+log = logging.getLogger("routed")
+
+
+def add_file_and_log(path: str, message: str, *, propagate: bool = True) -> None:
+    handler = logging.FileHandler(path)
+    log.addHandler(handler)
+    log.propagate = propagate
+    log.info(message)
+    log.removeHandler(handler)
+    handler.close()
+
+
+def test_a_handler_of_the_workers_own_is_used_beside_the_parents(
+    context: BaseContext, records: Records, tmp_path: Path
+) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(add_file_and_log, str(tmp_path / "own.log"), "both").result()
+    assert (tmp_path / "own.log").read_text() == "both\n"
+    assert records.messages == ["both"]
+
+
+def test_a_record_that_was_kept_from_the_parents_handlers_is_handled_by_the_workers_alone(
+    context: BaseContext, records: Records, tmp_path: Path
+) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(add_file_and_log, str(tmp_path / "own.log"), "own", propagate=False).result()
+    assert (tmp_path / "own.log").read_text() == "own\n"
+    assert records.messages == []
+
+
+def test_handlers_of_the_executor_get_each_record(context: BaseContext, records: Records, tmp_path: Path) -> None:
+    own = Records()
+    log.setLevel("INFO")
+    with LoggingProcessPoolExecutor(1, context, log_handlers=[own]) as executor:
+        executor.submit(add_file_and_log, str(tmp_path / "own.log"), "own", propagate=False).result()
+    log.setLevel("NOTSET")
+    assert own.messages == ["own"]
+
+
+def without_any_handler() -> None:
+    logging.getLogger().handlers = []
+    log.propagate = False
+    log.info("nothing cuts the way to the parent")
+
+
+def test_nothing_cuts_the_way_to_the_parent(context: BaseContext, records: Records) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(without_any_handler).result()
+    assert records.messages == ["nothing cuts the way to the parent"]
+
+
+def log_by_root_helper(relay: LogRelay) -> None:
+    relay.install()
+    logging.basicConfig(level="INFO", force=True)
+    log.info("once")
+
+
+def test_children_of_a_relay_are_routed_in_the_same_way(
+    context: BaseContext, records: Records, capfd: pytest.CaptureFixture[str]
+) -> None:
+    console = logging.StreamHandler()
+    logging.getLogger().addHandler(console)
+    with LogRelay(context) as relay:
+        child = context.Process(target=log_by_root_helper, args=(relay,))  # type: ignore[attr-defined]
+        child.start()
+        child.join()
+    assert records.messages == ["once"]
+    assert capfd.readouterr().err == "once\n"
+
+
+def overwrite(path: str) -> None:
+    handler = logging.FileHandler(path, "w")
+    log.addHandler(handler)
+    log.info("beside")
+    log.removeHandler(handler)
+    handler.close()
+
+
+def test_a_file_of_the_parents_is_not_emptied_by_a_handler_of_another_logger(
+    context: BaseContext, records: Records, tmp_path: Path
+) -> None:
+    path = tmp_path / "app.log"
+    parents = logging.FileHandler(path)
+    logging.getLogger().addHandler(parents)
+    log.info("begin")
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(overwrite, str(path)).result()
+    parents.close()
+    assert path.read_text() == "begin\nbeside\nbeside\n"
+
+
+class Console(logging.StreamHandler):  # type: ignore[type-arg]
+    pass
+
+
+class Alone(logging.Handler):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (logging.StreamHandler, logging.StreamHandler, True),
+        (lambda: logging.StreamHandler(sys.stdout), logging.StreamHandler, False),
+        (Console, logging.StreamHandler, True),  # To one stream.
+        (Alone, Alone, True),
+        (Alone, logging.NullHandler, False),
+        (Alone, logging.StreamHandler, False),
+        (lambda: logging.FileHandler(os.devnull), lambda: logging.FileHandler(os.devnull, "w"), True),
+        (lambda: logging.FileHandler(os.devnull), lambda: logging.FileHandler("other.log", delay=True), False),
+    ],
+)
+def test_handlers_do_the_same_if_they_write_to_one_place(
+    one: Callable[[], logging.Handler], other: Callable[[], logging.Handler], same: bool
+) -> None:
+    handlers = one(), other()
+    assert is_same(*map(describe, handlers)) is same
+    for handler in handlers:
+        handler.close()
+
+
+@pytest.mark.parametrize("make", [Console, Alone, logging.NullHandler, lambda: logging.FileHandler(os.devnull)])
+def test_a_stand_in_looks_like_what_it_stands_for(make: Callable[[], logging.Handler]) -> None:
+    handler = make()
+    handler.setLevel("ERROR")
+    stand_in = StandIn.of(describe(handler))
+    assert isinstance(stand_in, type(handler))
+    assert type(stand_in).__name__ == type(handler).__name__
+    assert stand_in.level == logging.ERROR
+    assert getattr(stand_in, "stream", None) is getattr(handler, "stream", None) or isinstance(
+        handler, logging.FileHandler
+    )
+    assert getattr(stand_in, "baseFilename", None) == getattr(handler, "baseFilename", None)
+    stand_in.handle(logging.makeLogRecord({}))
+    stand_in.flush()
+    stand_in.close()
+    assert describe(stand_in) == describe(handler)
+    handler.close()
