@@ -18,20 +18,21 @@ import pytest
 
 import jobs
 from conftest import Records, Run
-from logpool import LoggingProcessPoolExecutor, import_guard
+from logpool import LoggingProcessPoolExecutor
+from logpool._parent import main_module_guard
 
 
 @pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
 def test_the_key_is_guarded_only_while_a_worker_is_started(start_method: str) -> None:
     key = process.current_process().authkey
-    with import_guard.main_module_guarded(start_method):
+    with main_module_guard.main_module_guarded(start_method):
         assert process.current_process().authkey == key
         assert type(process.current_process().authkey) is not type(key)
     assert process.current_process().authkey is key
 
 
 def test_a_key_cannot_be_pickled_but_for_a_child() -> None:
-    with import_guard.main_module_guarded("spawn"), pytest.raises(TypeError):
+    with main_module_guard.main_module_guarded("spawn"), pytest.raises(TypeError):
         pickle.dumps(process.current_process().authkey)
 
 
@@ -42,7 +43,7 @@ def test_children_that_other_threads_start_meanwhile_are_not_guarded(records: Re
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as stock:
             lines.append(stock.submit(what_call_handlers_is).result())
 
-    with import_guard.main_module_guarded("spawn"):
+    with main_module_guard.main_module_guarded("spawn"):
         thread = threading.Thread(target=start_another)
         thread.start()
         thread.join()
@@ -66,7 +67,7 @@ def test_a_stock_pool_in_a_worker_has_its_logging(context: BaseContext) -> None:
 
 def test_a_forkserver_preloads_what_it_did_before() -> None:
     before = list(forkserver._forkserver._preload_modules)
-    with import_guard.main_module_guarded("forkserver"):
+    with main_module_guard.main_module_guarded("forkserver"):
         assert "__main__" not in forkserver._forkserver._preload_modules
     assert forkserver._forkserver._preload_modules == before
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from logpool._worker.settings import Snapshot, Watch
+from logpool._parent.settings_watch import SettingsWatch
+from logpool._worker.settings import Snapshot
 
 log = logging.getLogger("settings.test")
 
@@ -57,7 +58,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
 )
 def test_a_change_is_noticed_once(change: Callable[[], object]) -> None:
-    watch = Watch()
+    watch = SettingsWatch()
     assert watch.changes() is None
     assert watch.changes() is None
     change()
@@ -75,14 +76,14 @@ def test_a_change_is_noticed_once(change: Callable[[], object]) -> None:
 
 def test_a_logger_that_is_enabled_again_is_noticed() -> None:
     log.disabled = True
-    watch = Watch()
+    watch = SettingsWatch()
     assert watch.changes() is None
     log.disabled = False
     assert watch.changes() is not None
 
 
 def test_a_level_that_is_set_to_what_it_was_is_no_change() -> None:
-    watch = Watch()
+    watch = SettingsWatch()
     watch.changes()
     log.setLevel("ERROR")
     noticed = watch.changes()
@@ -91,7 +92,7 @@ def test_a_level_that_is_set_to_what_it_was_is_no_change() -> None:
 
 
 def test_each_watch_notices_for_itself() -> None:
-    watches = Watch(), Watch()
+    watches = SettingsWatch(), SettingsWatch()
     assert [watch.changes() for watch in watches] == [None, None]
     log.setLevel("ERROR")
     assert all(watch.changes() for watch in watches)
