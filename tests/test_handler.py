@@ -7,8 +7,6 @@ import io
 import logging
 import multiprocessing
 import os
-import platform
-import resource
 import sys
 import threading
 import types
@@ -95,8 +93,7 @@ def test_a_record_that_is_too_large_is_shortened(
     assert len(message) < KEPT + 1000
     assert f"and the log queue takes {MAX_BODY:,} bytes at most]" in message
     assert first.__dict__["more"] == "y" * KEPT
-    assert first.__dict__["when"] == range(3)
-    assert first.exc_info is not None
+    assert "when" not in first.__dict__
     assert first.exc_text is not None
     assert first.exc_text.endswith("ValueError: too much")
     assert second.getMessage() == "hello parent"
@@ -309,23 +306,3 @@ def test_prepare_leaves_the_record_alone() -> None:
     before = dict(record.__dict__)
     assert isinstance(handler.prepare(record), bytes)
     assert record.__dict__ == before
-
-
-def log_large(size: int, count: int) -> float:
-    """Logs, and returns how many pages of memory this process had to get from the kernel for each record."""
-    for _ in range(5):
-        logger.info("x" * size)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(count):
-        logger.info("x" * size)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / count
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
-@pytest.mark.parametrize("size", [200_000, 1_000_000, 5_000_000])
-def test_large_records_are_made_in_memory_that_the_worker_has(collector: Collector, size: int) -> None:
-    # A forked worker's memory is in the state of the parent's.
-    with LoggingProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-        faults = executor.submit(log_large, size, 40).result()
-    assert faults < size / resource.getpagesize() / 4
-    assert len(collector.records) == 45

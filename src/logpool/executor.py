@@ -194,8 +194,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             timeout: Seconds to wait at most; None: as long as it takes.
 
         Returns:
-            Whether that happened: False if the time was over first, the manager process is gone, or nobody handles
-            records, because `log_listener` was stopped.
+            Whether that happened: False if the time was over first, the manager process is gone, or no records
+            are handled, because `log_listener` was stopped.
 
         Raises:
             RuntimeError: Called by a handler that handles a worker's record, which can't wait for itself.
@@ -290,7 +290,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
 
     def _spawn_process(self, *args: Any, **kwargs: Any) -> None:
         # A private method of the base class. Its thread watches the workers that it knew when it began to wait, and
-        # `submit` wakes it before it starts another. If that one dies before anything else happens, nobody ever
+        # `submit` wakes it before it starts another. If that one dies before anything else happens, nothing
         # notices, and its job's future waits for ever. So the thread is woken once more.
         with self._relay_lock:
             self._prepare_relay()

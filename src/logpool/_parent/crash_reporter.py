@@ -39,16 +39,16 @@ class KillCounter:
     """How often the kernel has killed a process because memory ran out, in this process's control group or at all."""
 
     def __init__(self) -> None:
-        """Notes the present count."""
+        """Note the present count."""
         self._before = _out_of_memory_kills()
 
     def has_risen(self) -> bool:
-        """Tells whether there was another since."""
+        """Tell whether there was another since."""
         return any(count > self._before.get(where, count) for where, count in _out_of_memory_kills().items())
 
 
 def _out_of_memory_kills() -> dict[str, int]:
-    """Reads the counts: the control group's in `memory.events`, the machine's in /proc/vmstat. Linux alone has them."""
+    """Return the counts of the control group (`memory.events`) and the machine (/proc/vmstat). Linux alone has them."""
     paths = ["/proc/vmstat"]
     with contextlib.suppress(OSError), open("/proc/self/cgroup") as groups:
         paths += [f"/sys/fs/cgroup{line.rstrip().split(':', 2)[2]}/memory.events" for line in groups]
@@ -147,7 +147,7 @@ class CrashReporter:
         job, name = (file.number, file.name) if file.number in running else (None, None)  # Else it had finished that.
         hint = ""
         if SIGKILL is not None and exit_code == -SIGKILL and self._kills.has_risen():
-            hint = "The kernel has killed a process for want of memory meanwhile; it may have been this one."
+            hint = "The kernel has killed a process meanwhile, because memory ran out; it may have been this one."
         if exit_code is None:
             how = "has closed its connection to the pool, and still runs"
         elif file.reason:

@@ -53,12 +53,6 @@ _numbers = itertools.count()
 _lock = threading.RLock()
 """Held in `no_concurrent_fork`, and by a thread that forks."""
 
-_forks: dict[int, list[tuple[list[ForkAware], bool]]] = {}
-"""The forks that are under way, by thread: whose `before_fork` was called, and whether the thread has the lock.
-
-A thread may have several, as a signal handler may fork while its thread is about to.
-"""
-
 
 @contextlib.contextmanager
 def no_concurrent_fork() -> Iterator[None]:
@@ -86,45 +80,32 @@ def register(owner: ForkAware) -> None:
     _registered[number] = weakref.ref(owner, forget)
 
 
+def _owners() -> list[ForkAware]:
+    return [owner for reference in list(_registered.values()) if (owner := reference()) is not None]
+
+
+# No state is kept between these: a signal handler may fork while its thread is about to.
+
+
 def _before_fork() -> None:
     deadline = time.monotonic() + TIMEOUT
-    has_lock = _lock.acquire(timeout=TIMEOUT)
-    # Strong references, so that none is collected between the two calls of its methods.
-    owners = [owner for reference in list(_registered.values()) if (owner := reference()) is not None]
-    _forks.setdefault(threading.get_ident(), []).append((owners, has_lock))
-    for owner in owners:
+    _lock.acquire(timeout=TIMEOUT)
+    for owner in _owners():
         owner.before_fork(deadline)
 
 
-def _end_of_fork() -> tuple[list[ForkAware], bool]:
-    thread = threading.get_ident()
-    fork = _forks[thread].pop()
-    if not _forks[thread]:
-        del _forks[thread]
-    return fork
-
-
 def _after_fork_in_parent() -> None:
-    owners, has_lock = _end_of_fork()
-    for owner in owners:
+    for owner in _owners():
         owner.after_fork_in_parent()
-    if has_lock:
+    with contextlib.suppress(RuntimeError):  # To get the lock had taken too long.
         _lock.release()
 
 
 def _after_fork_in_child() -> None:
     global _lock
-    owners, _ = _end_of_fork()
-    for owner in owners:
+    for owner in _owners():
         owner.after_fork_in_child()
-    # The other threads' forks aren't this process's. What this thread's own fork has interrupted goes on here as well.
-    thread = threading.get_ident()
-    for other in _forks.keys() - {thread}:
-        del _forks[other]
     _lock = threading.RLock()
-    for _, has_lock in _forks.get(thread, ()):
-        if has_lock:
-            _lock.acquire()
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork.

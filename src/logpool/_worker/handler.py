@@ -11,18 +11,14 @@ from logging import LogRecord
 from logging.handlers import QueueHandler
 
 from logpool._process.hints import Any
-from logpool._record.fields import FIELDS, PLAIN, Job
+from logpool._record.fields import PLAIN, Job
 from logpool._record.flatten import flatten
 from logpool._transport.queue import LogQueue
-from logpool._transport.wire import LARGE, MAX_BODY
+from logpool._transport.wire import MAX_BODY
 from logpool._worker.mirror import with_top
 
 KEPT = 2**20
 """Characters that are kept of each text in a record that is too large."""
-
-MOST_ROOM = 2**25 - 2**14
-"""Bytes: what the GNU C library keeps at most, DEFAULT_MMAP_THRESHOLD_MAX in its malloc.c on machines of 64 bits, less
-what it adds itself."""
 
 _formatter = logging.Formatter(logging.BASIC_FORMAT)
 
@@ -42,7 +38,7 @@ class RelayHandler(QueueHandler):
         job_of: Callable[[], Job] | None = None,
         main_module: tuple[str, str] | None = None,
     ) -> None:
-        """Makes a handler.
+        """Make a handler.
 
         Args:
             queue: As it was handed to this process.
@@ -52,10 +48,9 @@ class RelayHandler(QueueHandler):
         super().__init__(queue)
         self._job_of = job_of
         self._main_module = main_module
-        self._roomy = LARGE
 
     def prepare(self, record: LogRecord) -> Any:
-        """Makes bytes of a record. It isn't changed, for the sake of handlers that the user may add.
+        """Make bytes of a record. It isn't changed, for the sake of handlers that the user may add.
 
         Args:
             record: The record.
@@ -71,7 +66,7 @@ class RelayHandler(QueueHandler):
         return flatten(record, self.handleError, () if self._job_of is None else self._job_of())
 
     def emit(self, record: LogRecord) -> None:
-        """Puts a record into the queue. When this returns, the record has left the process.
+        """Put a record into the queue. When this returns, the record has left the process.
 
         Args:
             record: The record.
@@ -84,8 +79,6 @@ class RelayHandler(QueueHandler):
                 size = sys.maxsize
             if size > MAX_BODY:
                 flat = self._shorten(record, size)
-            elif size > self._roomy:
-                self._make_room(size)
             self.queue.put_record(flat)
         except (OSError, EOFError):  # The manager process is gone, or can't be reached: no descriptor is left, say.
             self._write(record)
@@ -93,7 +86,7 @@ class RelayHandler(QueueHandler):
             self.handleError(record)
 
     def handle(self, record: LogRecord) -> bool | LogRecord:  # type: ignore[override]  # As in Python 3.12.
-        """Emits a record, without the handler's lock: the queue has its own.
+        """Emit a record, without the handler's lock: the queue has its own.
 
         Args:
             record: The record.
@@ -107,7 +100,7 @@ class RelayHandler(QueueHandler):
         return passed
 
     def handleError(self, record: LogRecord) -> None:  # noqa: N802 (named by logging)
-        """Reports the current error on stderr, as `logging.Handler.handleError` does. Raises nothing.
+        """Report the current error on stderr, as `logging.Handler.handleError` does. Raise nothing.
 
         Args:
             record: What was being handled.
@@ -115,23 +108,8 @@ class RelayHandler(QueueHandler):
         with contextlib.suppress(Exception):
             super().handleError(record)
 
-    def _make_room(self, size: int) -> None:
-        """Has the next large record made in memory that the process has.
-
-        The GNU C library gives a large block back to the kernel when it is freed, and gets it anew, page by page, for
-        the next record: 2.4 ms of CPU time for 1 MB, in place of 0.25. It keeps blocks of sizes that it has seen freed,
-        up to 32 MiB. But those in which bytes are made of a record grow and shrink, so it never sees the size that it
-        is asked for.
-
-        Args:
-            size: Bytes of a record.
-        """
-        self._roomy = 2 * size  # The next to make room for.
-        with contextlib.suppress(MemoryError):
-            bytearray(min(8 * size, MOST_ROOM))  # All that a record of twice the size takes at once.
-
     def _write(self, record: LogRecord) -> None:
-        """Writes a record to stderr, for want of anybody to hand it to."""
+        """Write a record to stderr, as it can't be handed to the manager process."""
         try:
             if sys.stderr is not None:
                 sys.stderr.write((self.formatter or _formatter).format(record) + "\n")
@@ -140,7 +118,7 @@ class RelayHandler(QueueHandler):
             self.handleError(record)
 
     def _shorten(self, record: LogRecord, size: int) -> bytes:
-        """Makes bytes of as much of a record as may pass, and says on stderr that it isn't all.
+        """Make bytes of as much of a record as may pass, and say on stderr that it isn't all.
 
         Args:
             record: The record.
@@ -156,17 +134,11 @@ class RelayHandler(QueueHandler):
             message = record.getMessage()
         except Exception:
             message = str(record.msg)
-        job = () if self._job_of is None else self._job_of()
-        state = record.__dict__ | {"msg": f"{message[:KEPT]}... [{note}]", "args": ()}
-        del message
-        if state["exc_info"] and not state["exc_text"]:
-            state["exc_text"] = _formatter.formatException(state["exc_info"])
+        state = {name: value for name, value in record.__dict__.items() if type(value) in PLAIN and name != "args"}
+        state["msg"] = f"{message[:KEPT]}... [{note}]"
+        if record.exc_info and not record.exc_text:
+            state["exc_text"] = _formatter.formatException(record.exc_info)
         for name, value in state.items():
-            if name != "msg" and isinstance(value, str):
+            if name != "msg" and isinstance(value, (str, bytes)):
                 state[name] = value[:KEPT]
-        flat = flatten(logging.makeLogRecord(state), job=job)
-        if len(flat) > MAX_BODY:
-            # So it is objects that take the space. Text and numbers remain.
-            fields = {name: state[name] for name in FIELDS if type(state.get(name)) in PLAIN}
-            flat = flatten(logging.makeLogRecord(fields), job=job)
-        return flat
+        return flatten(logging.makeLogRecord(state), job=() if self._job_of is None else self._job_of())

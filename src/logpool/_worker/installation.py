@@ -38,7 +38,7 @@ class Installation:
         snapshot: Snapshot | None = None,
         modules: frozenset[str] = frozenset(),
     ) -> None:
-        """Prepares the installation, in the parent.
+        """Prepare the installation, in the parent.
 
         Args:
             queue: The log queue.
@@ -61,7 +61,7 @@ class Installation:
         return _load, (self.queue, self._level, self._to_all, self._pid, snapshot, self._modules or _imported())
 
     def install(self, job_of: Callable[[], Job] | None = None) -> None:
-        """Makes this worker's logging like the parent's, and routes its records there.
+        """Make this worker's logging like the parent's, and route its records there.
 
         A second call changes nothing; nor does one in the process that handles the records, which says so.
 

@@ -26,7 +26,7 @@ logger = logging.getLogger("logpool")
 class CallQueue(process._SafeQueue):
     """The pool's call queue, whose workers know what they run, and leave when their parent is gone.
 
-    Built on private parts of CPython, because a pool tells nobody which worker took which job, and leaves idle workers
+    Built on private parts of CPython, because a pool doesn't tell which worker took which job, and leaves idle workers
     waiting for ever when it is killed: the class `_SafeQueue`, its `_reader`, that its `get` reads by `_recv_bytes`,
     the `work_id` (from 0) and `fn` of what is put and got, and how the thread that feeds the pipe reports errors.
 
@@ -142,7 +142,7 @@ class CallQueue(process._SafeQueue):
 class ResultQueue(queues.SimpleQueue):  # type: ignore[type-arg]
     """The pool's result queue, on which no worker waits for a parent that is gone.
 
-    A result that is larger than the pipe waits until somebody reads. The workers themselves hold copies of the reading
+    A result that is larger than the pipe waits until it is read. The workers themselves hold copies of the reading
     end, so that a worker whose parent was killed would wait for ever. Built on the private `_reader` and `_writer`, and
     that `put` writes by the latter's `send_bytes` what it has pickled before.
     """
