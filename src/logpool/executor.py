@@ -20,8 +20,8 @@ import multiprocessing
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 
@@ -29,6 +29,7 @@ from logpool._parent.crash_reporter import CrashReporter
 from logpool._parent.main_module_guard import main_module_guarded
 from logpool._parent.pool_thread import PoolThread, Wakeup
 from logpool._parent.settings_watch import SettingsWatch
+from logpool._process import cpython
 from logpool._process.hints import TYPE_CHECKING, Any
 from logpool._transport.wire import DEFAULT_BACKLOG
 from logpool._worker.pool_queues import CallQueue, ResultQueue
@@ -50,12 +51,8 @@ if TYPE_CHECKING:
         job_id: int
 
 
-class LoggingProcessPoolExecutor(ProcessPoolExecutor):
+class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
     """A `ProcessPoolExecutor` that has each record a worker logs handled as if this process had logged it."""
-
-    # Private to the base class.
-    _call_queue: CallQueue | None
-    _safe_to_dynamically_spawn_children: bool
 
     def __init__(
         self,
@@ -115,9 +112,9 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
                 (self._worker_start, initializer, initargs),
                 max_tasks_per_child=max_tasks_per_child,
             )
-            CallQueue.patch(self._call_queue)
-            ResultQueue.patch(self._result_queue)
-            Wakeup.patch(self._executor_manager_thread_wakeup)
+            CallQueue.patch(cpython.call_queue_of(self))
+            ResultQueue.patch(cpython.result_queue_of(self))
+            Wakeup.patch(cpython.wakeup_of(self))
         except BaseException:
             self._relay.close()
             raise
@@ -200,7 +197,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         Raises:
             RuntimeError: Called by a handler that handles a worker's record, which can't wait for itself.
         """
-        if not (self._queue_count or self._is_shared) or not self._relay.has_run:
+        if not (cpython.job_count_of(self) or self._is_shared) or not self._relay.has_run:
             return True  # No process has anything that it could have logged into.
         self._listen()
         return self._relay.flush(timeout)
@@ -259,15 +256,15 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             OSError: The system has no process or descriptor left for a worker, or for the manager process.
         """
         with self._submit_lock:
-            if self._call_queue is not None:
-                self._call_queue.submitted.append((self._queue_count, fn, self._settings_watch.changes()))
+            call_queue = cpython.call_queue_of(self)
+            if call_queue is not None:
+                call_queue.submitted.append((cpython.job_count_of(self), fn, self._settings_watch.changes()))
             try:
                 future = super().submit(fn, *args, **kwargs)
             except BrokenProcessPool as error:
                 self._crash_reporter.explain(error)
                 raise
-            # Private: how many jobs there were. Counting here would go wrong when a submit fails half-way.
-            future.job_id = self._queue_count  # type: ignore[attr-defined]
+            future.job_id = cpython.job_count_of(self)  # type: ignore[attr-defined]
         return future  # type: ignore[return-value]
 
     if sys.version_info >= (3, 14):
@@ -282,51 +279,38 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
             self._crash_reporter.expected = True
             super().kill_workers()
 
-    def _adjust_process_count(self, *args: Any, **kwargs: Any) -> None:
-        # A private method of the base class, which its thread calls where a worker has left by `max_tasks_per_child`.
-        # Older Pythons raise TypeError there once the executor was shut down without waiting.
-        if self._processes is not None:
-            super()._adjust_process_count(*args, **kwargs)
+    def _before_pipes(self, *, forks: bool) -> None:
+        # A forked manager process that had the reading end of the call queue would keep the queue's feeder thread
+        # waiting after all workers have died (CPython's test_crash_big_data). With the other methods the manager is
+        # started with the first worker, like anything of the stock class's: a module that each worker imports may make
+        # an executor.
+        if forks:
+            self._started_relay()
 
-    def _spawn_process(self, *args: Any, **kwargs: Any) -> None:
-        # A private method of the base class. Its thread watches the workers that it knew when it began to wait, and
-        # `submit` wakes it before it starts another. If that one dies before anything else happens, nothing
-        # notices, and its job's future waits for ever. So the thread is woken once more.
+    @contextlib.contextmanager
+    def _around_worker_start(self) -> Iterator[None]:
         with self._relay_lock:
             self._prepare_relay()
-        with main_module_guarded(self._mp_context.get_start_method()):  # type: ignore[union-attr]
-            super()._spawn_process(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
-        wakeup = self._executor_manager_thread_wakeup
-        if self._executor_manager_thread is not None and wakeup is not None:
+        with main_module_guarded(cpython.start_method_of(self)):
+            yield
+        # The pool's thread watches the workers that it knew when it began to wait, and `submit` wakes it before it
+        # starts another. If that one dies before anything else happens, nothing notices, and its job's future waits for
+        # ever. So the thread is woken once more.
+        wakeup = cpython.wakeup_of(self)
+        if cpython.pool_thread_of(self) is not None and wakeup is not None:
             wakeup.wakeup()
 
-    @property
-    def _executor_manager_thread(self) -> Any:  # Typeshed has another type for it.
-        return self._pool_thread
-
-    @_executor_manager_thread.setter
-    def _executor_manager_thread(self, thread: Any) -> None:
-        # A private attribute of the base class: the one place where the thread that outlives every other part of the
-        # pool is known before it runs. Once it runs it may be too late: the first worker can die before the thread that
-        # submits is on a CPU again. Set under the pool's lock, after the first `submit` has forked the workers; and to
-        # None by the constructor and by `shutdown`.
-        if thread is not None:
-            # Now, and not before the first worker: that one has more to do before the first result is there.
-            try:
-                self._started_relay()
-            except BaseException:
-                # So the worker ends by itself. It is forgotten (privately, as there is no public way), so that the next
-                # `submit` starts another.
-                self._relay.close()
-                self._processes.clear()
-                raise
-            PoolThread.patch(thread, self._crash_reporter, self._relay.close)
-            self._last_thread = weakref.ref(thread)
-            self._listen()
-        elif not hasattr(self, "_pool_thread") and not self._safe_to_dynamically_spawn_children:
-            # By the constructor, after it has checked the arguments, and before it makes its pipes: a forked manager
-            # process that had the reading end of the call queue would keep the queue's feeder thread waiting after all
-            # workers have died (CPython's test_crash_big_data). With the other methods the manager is started with the
-            # first worker, like anything of the stock class's: a module that each worker imports may make an executor.
+    def _before_pool_thread(self, thread: Any) -> None:
+        # The one place where the thread that outlives every other part of the pool is known before it runs. Once it
+        # runs it may be too late: the first worker can die before the thread that submits is on a CPU again.
+        # Now, and not before the first worker: that one has more to do before the first result is there.
+        try:
             self._started_relay()
-        self._pool_thread = thread
+        except BaseException:
+            # So the worker ends by itself. It is forgotten, so that the next `submit` starts another.
+            self._relay.close()
+            cpython.workers_of(self).clear()
+            raise
+        PoolThread.patch(thread, self._crash_reporter, self._relay.close)
+        self._last_thread = weakref.ref(thread)
+        self._listen()

@@ -28,7 +28,7 @@ from multiprocessing.context import BaseContext
 
 from logpool._manager.server import Sockets
 from logpool._parent.manager_process import make_process
-from logpool._process import directory, forks, signals
+from logpool._process import cpython, directory, forks, signals
 from logpool._process.hints import Any
 from logpool._transport.consumer import Consumer
 from logpool._transport.queue import LogQueue
@@ -154,10 +154,7 @@ class LogManager(managers.BaseManager):
             server = make_process(self._context, parts.handover.sockets, arguments, name=type(self).__name__)
             parts.handover.start(server)
             parts.process = parts.parent_sentinel.watched_by = server
-        # BaseManager's own record of what its `start` has done. That one waits until the process is up, which is what
-        # this one is here to avoid.
-        self._address = self.queue.address
-        self._state.value = managers.State.STARTED  # type: ignore[attr-defined]
+        cpython.mark_started(self, self.queue.address)
         self.state = State.RUNNING
 
     def shutdown(self) -> None:  # type: ignore[override]  # BaseManager's `start` makes an attribute of it.
@@ -259,11 +256,10 @@ class ParentSentinel(forks.ForkAware):
     def after_fork_in_child(self) -> None:
         """Close the parent's end: a child that outlives the parent must not make the others believe that it lives.
 
-        Nor is the manager process a child of the child's. `multiprocessing` forgets its children in those that it forks
-        itself; in any other, when it exits, it prints that it can't join them. There is no public way to say so.
+        Nor is the manager process a child of the child's.
         """
         self._end.close()
-        process._children.discard(self.watched_by)  # type: ignore[attr-defined]
+        cpython.forget_child(self.watched_by)
 
 
 def _listen(path: str | None) -> socket.socket:

@@ -14,11 +14,12 @@ import gc
 import os
 import pickle
 import sys
-from multiprocessing import process, util
+from multiprocessing import process
 from multiprocessing.context import BaseContext
 
 from logpool._manager.main import serve
 from logpool._manager.server import Sockets
+from logpool._process import cpython
 
 Arguments = tuple[str | None, bytes, int]
 """What `serve` takes besides the sockets."""
@@ -50,9 +51,8 @@ def make_process(context: BaseContext, sockets: Sockets, arguments: Arguments, *
 
 
 if sys.platform != "win32":
-    from multiprocessing import popen_fork
 
-    class ManagerProcess(process.BaseProcess):
+    class ManagerProcess(cpython.LaunchedProcess):
         """A process of `multiprocessing`, but for its start."""
 
         def __init__(self, sockets: Sockets, arguments: Arguments, name: str) -> None:
@@ -65,74 +65,35 @@ if sys.platform != "win32":
             return [item.fileno() for item in (self.sockets.listening, self.sockets.sentinel, self.sockets.consumer)]
 
     class ForkedProcess(ManagerProcess):
-        """Forked."""
+        """Forked. It keeps nothing of its parent's but what it needs."""
 
-        @staticmethod
-        def _Popen(process_object: process.BaseProcess) -> ForkLaunch:  # noqa: N802
-            return ForkLaunch(process_object)
+        def launch(self, its_end: int) -> int:
+            """Fork the process, and return its pid."""
+            pid = os.fork()
+            if pid == 0:
+                _serve_and_exit(self, its_end)
+            return pid
 
     class ProgramProcess(ManagerProcess):
-        """A program of its own."""
+        """A program of its own, which is handed what it needs."""
 
-        @staticmethod
-        def _Popen(process_object: process.BaseProcess) -> ProgramLaunch:  # noqa: N802
-            return ProgramLaunch(process_object)
-
-    # Private, but what each context's class of processes sets (`_Popen`) and extends (`Popen._launch`). There is no
-    # public way to have a process among the children that `multiprocessing` knows, and to wait for its end with a
-    # timeout and without polling, and to say how it is started.
-
-    class ForkLaunch(popen_fork.Popen):
-        """Forks the process, which keeps nothing of its parent's but what it needs."""
-
-        def _launch(self, process_obj: process.BaseProcess) -> None:
-            assert isinstance(process_obj, ForkedProcess)
-            # It ends when the process does, which is what `join` waits for.
-            self.sentinel, its_end = os.pipe()
-            self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
-            try:
-                self.pid = os.fork()
-                if self.pid == 0:
-                    _serve_and_exit(process_obj, its_end)
-            except BaseException:
-                self.finalizer()
-                raise
-            finally:
-                os.close(its_end)
-
-    class ProgramLaunch(popen_fork.Popen):
-        """Starts the program, and hands it what it needs."""
-
-        def _launch(self, process_obj: process.BaseProcess) -> None:
+        def launch(self, its_end: int) -> int:
+            """Start the program, and return its pid."""
             from multiprocessing import spawn  # Here, because the program itself doesn't need it.
 
-            assert isinstance(process_obj, ProgramProcess)
-            descriptors = process_obj.descriptors()
+            descriptors = self.descriptors()
             # -S: what `site` imports isn't needed. -P: a module in the current directory hides no other.
             options = ["-S", "-P", *(["-E"] if sys.flags.ignore_environment else [])]
-            # It ends when the process does, which is what `join` waits for.
-            self.sentinel, its_end = os.pipe()
-            self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
-            theirs = [its_end]
+            read_end, write_end = os.pipe()
             try:
-                read_end, write_end = os.pipe()
-                theirs.append(read_end)
                 with open(write_end, "wb") as pipe:
                     # Before it is started, so that it never finds less, whatever happens to this process. A pipe has
                     # room for that.
-                    pipe.write(pickle.dumps((descriptors, process_obj.arguments)))
+                    pipe.write(pickle.dumps((descriptors, self.arguments)))
                 command = [spawn.get_executable(), *options, "-c", COMMAND, SOURCE_FOLDER, str(read_end)]
-                self.pid = util.spawnv_passfds(
-                    os.fsencode(command[0]),
-                    [os.fsencode(part) for part in command],
-                    (read_end, its_end, *descriptors),
-                )
-            except BaseException:
-                self.finalizer()
-                raise
+                return cpython.start_program(command, (read_end, its_end, *descriptors))
             finally:
-                for descriptor in theirs:
-                    os.close(descriptor)
+                os.close(read_end)
 
     def _serve_and_exit(server: ForkedProcess, its_end: int) -> None:
         """Do what the forked process does. Doesn't return: what the parent was doing isn't this process's."""

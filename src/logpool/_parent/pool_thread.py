@@ -13,15 +13,16 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, process
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from traceback import format_exception, format_exception_only
 
 from logpool._parent.crash_reporter import CrashReporter
+from logpool._process import cpython
 from logpool._process.hints import Any
 
 
-class Wakeup(process._ThreadWakeup):
+class Wakeup(cpython.ThreadWakeup):
     """What wakes the pool's thread up, also while that is just closing it, but never in a forked child.
 
     An interpreter that exits wakes all pools up, without the lock that otherwise protects this. If a pool is ending by
@@ -43,7 +44,7 @@ class Wakeup(process._ThreadWakeup):
         Args:
             wakeup: As the pool has made it.
         """
-        wakeup.guard = contextlib.nullcontext() if hasattr(wakeup, "_lock") else threading.Lock()
+        wakeup.guard = contextlib.nullcontext() if cpython.has_lock(wakeup) else threading.Lock()
         wakeup.owner = os.getpid()
         wakeup.__class__ = cls
 
@@ -77,13 +78,10 @@ class ExplainedFuture:
         self._future.set_exception(error)
 
 
-class PoolThread(process._ExecutorManagerThread):
+class PoolThread(cpython.ExecutorManagerThread):
     """The pool's own thread, which outlives all else of the pool, however that ends.
 
     It isn't a daemon: an interpreter that exits waits for it, and so for what comes last.
-
-    Private to CPython, like its methods and attributes: nothing public tells that a pool has ended, or that a worker
-    has died, or which, before the pool has ended them all.
     """
 
     reporter: CrashReporter
@@ -116,7 +114,8 @@ class PoolThread(process._ExecutorManagerThread):
         except BaseException:
             executor = self.executor_reference()
             if executor is not None:
-                executor._broken = "The process pool's thread could not be started, the process pool is not usable"
+                why = "The process pool's thread could not be started, the process pool is not usable"
+                cpython.break_executor(executor, why)
             raise
 
     def run(self) -> None:
@@ -144,7 +143,7 @@ class PoolThread(process._ExecutorManagerThread):
 
     def wait_result_broken_or_wakeup(self, *args: Any, **kwargs: Any) -> Any:
         """Wait for what comes next, as the base class does, if there is a worker from which it can come."""
-        if not hasattr(process._ExecutorManagerThread, "_replace_dead_worker") and not self._has_worker():
+        if not cpython.REPLACES_DEAD_WORKERS and not self._has_worker():
             return None, True, ["the last worker has left by max_tasks_per_child, and the executor is gone"]
         return super().wait_result_broken_or_wakeup(*args, **kwargs)
 
@@ -157,8 +156,8 @@ class PoolThread(process._ExecutorManagerThread):
             return True
         with self.shutdown_lock:  # A `submit` that goes on has it until there is its worker.
             executor = self.executor_reference()
-            if not self.processes and executor is not None and executor._processes is not None:
-                executor._spawn_process()
+            if not self.processes and executor is not None and cpython.workers_of(executor) is not None:
+                cpython.spawn_worker(executor)
             return bool(self.processes)
 
     def process_result_item(self, result_item: Any, *args: Any, **kwargs: Any) -> None:
@@ -194,7 +193,8 @@ class PoolThread(process._ExecutorManagerThread):
         executor = self.executor_reference()
         if executor is not None:
             with self.shutdown_lock:
-                executor._broken = "A child process terminated abruptly, the process pool is not usable anymore"
+                why = "A child process terminated abruptly, the process pool is not usable anymore"
+                cpython.break_executor(executor, why)
 
     def _break(self, error: BaseException) -> None:
         """Break the pool because of an error in this thread, which the base class would let end here."""
@@ -216,7 +216,7 @@ class PoolThread(process._ExecutorManagerThread):
                 steps.callback(worker.join)
             steps.callback(call_queue.join_thread)
             steps.callback(call_queue.close)
-            steps.callback(call_queue._reader.close)  # So that no write into the queue waits any longer.
+            steps.callback(cpython.close_reading_end, call_queue)  # So that no write into the queue waits any longer.
             for worker in processes:
                 steps.callback(worker.kill)
             for work_item in list(self.pending_work_items.values()):
@@ -226,6 +226,6 @@ class PoolThread(process._ExecutorManagerThread):
     def _fail(self, future: Future[Any], cause: list[str]) -> None:
         if not future.done():
             error = BrokenProcessPool("The process pool's thread failed while the future was running or pending.")
-            error.__cause__ = process._RemoteTraceback(f"\n'''\n{''.join(cause)}'''")  # type: ignore[arg-type]
+            error.__cause__ = cpython.remote_traceback(f"\n'''\n{''.join(cause)}'''")
             self.reporter.explain(error)
             future.set_exception(error)

@@ -9,8 +9,8 @@ import functools
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import process
 
+from logpool._process import cpython
 from logpool._process.hints import Any
 from logpool._record.fields import Job
 from logpool._worker.crash_file import INITIALIZER, CrashFile
@@ -131,7 +131,7 @@ def name_of(function: Callable[..., object]) -> str:
     for _ in range(MOST_WRAPPERS):
         if isinstance(function, functools.partial):
             # Executor.map submits a partial of this function of the pool's with the user's as its argument.
-            function = function.args[0] if function.func is process._process_chunk else function.func
+            function = function.args[0] if function.func is cpython.process_chunk else function.func
         elif not callable(wrapped := getattr(function, "__wrapped__", None)):
             break
         else:

@@ -12,10 +12,9 @@ import logging
 import select
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import process
-from multiprocessing import connection, queues
+from multiprocessing import connection
 
-from logpool._process import directory
+from logpool._process import cpython, directory
 from logpool._process.hints import Any
 from logpool._worker import current_job, import_guard
 from logpool._worker.current_job import safe_name_of
@@ -23,12 +22,10 @@ from logpool._worker.current_job import safe_name_of
 logger = logging.getLogger("logpool")
 
 
-class CallQueue(process._SafeQueue):
+class CallQueue(cpython.CallQueueHooks):
     """The pool's call queue, whose workers know what they run, and leave when their parent is gone.
 
-    Built on private parts of CPython, because a pool doesn't tell which worker took which job, and leaves idle workers
-    waiting for ever when it is killed: the class `_SafeQueue`, its `_reader`, that its `get` reads by `_recv_bytes`,
-    the `work_id` (from 0) and `fn` of what is put and got, and how the thread that feeds the pipe reports errors.
+    A pool doesn't tell which worker took which job, and leaves idle workers waiting for ever when it is killed.
 
     Attributes:
         submitted: In the parent, in their order, of each job that isn't put yet: the `work_id`; the function that was
@@ -38,9 +35,7 @@ class CallQueue(process._SafeQueue):
 
     submitted: deque[tuple[int, Callable[..., object], tuple[int, bytes] | None]]
 
-    pending_work_items: dict[int, Any]
     _poller: select.poll | None = None
-    _reader: connection.Connection
     _has_received = False
 
     @classmethod
@@ -52,7 +47,7 @@ class CallQueue(process._SafeQueue):
         """
         call_queue.submitted = deque()
         # Else the thread that feeds the pipe ends also where it is the pickling of a job that raises this error.
-        call_queue._ignore_epipe = False
+        cpython.report_broken_pipe(call_queue)
         call_queue.__class__ = cls
 
     # In the parent.
@@ -74,19 +69,20 @@ class CallQueue(process._SafeQueue):
                     obj.settings = settings
         super().put(obj, *args, **kwargs)
 
-    def _on_queue_feeder_error(self, e: Exception, obj: Any, *args: Any, **kwargs: Any) -> None:
-        # Called in the thread that feeds the pipe. What has been pickled, and so is no job any more, can't be written
-        # because the pool is broken; then all futures fail by that.
-        if isinstance(e, OSError) and not isinstance(obj, process._CallItem):
+    def on_feeder_error(self, error: Exception, obj: Any, *args: Any, **kwargs: Any) -> None:
+        """Fail the job's future, and have the thread that feeds the pipe go on."""
+        # What has been pickled, and so is no job any more, can't be written because the pool is broken; then all
+        # futures fail by that.
+        if isinstance(error, OSError) and not cpython.is_job(obj):
             return
         work_id: Any = getattr(obj, "work_id", None)
         work_item = self.pending_work_items.get(work_id)
         try:
-            super()._on_queue_feeder_error(e, obj, *args, **kwargs)
+            super().on_feeder_error(error, obj, *args, **kwargs)
         except BaseException:  # A callback's SystemExit, say. It would end the thread, and no other job would be run.
             logger.exception("A job can't be pickled, and to say so failed.")
             if work_item is not None and not work_item.future.done():
-                work_item.future.set_exception(e)
+                work_item.future.set_exception(error)
 
     # In a worker.
 
@@ -105,7 +101,6 @@ class CallQueue(process._SafeQueue):
         """
         current_job.end()
         self._has_received = False
-        self._recv_bytes = self._receive
         import_guard.thread.loads = True
         try:
             item: Any = super().get(*args, **kwargs)
@@ -122,33 +117,29 @@ class CallQueue(process._SafeQueue):
             current_job.begin(item.work_id + 1, getattr(item, "name", None) or safe_name_of(item.fn))
         return item
 
-    def _receive(self) -> bytes:
+    def receive(self) -> bytes:
         """Wait, with the lock that lets one worker at a time do so, for a job or the parent's end."""
         sentinel = current_job.parent_sentinel
         if hasattr(select, "poll") and sentinel is not None:
             if self._poller is None:
                 self._poller = select.poll()
-                self._poller.register(self._reader.fileno(), select.POLLIN)
+                self._poller.register(self.reading_end.fileno(), select.POLLIN)
                 self._poller.register(sentinel.fileno(), select.POLLIN)
             if any(descriptor == sentinel.fileno() for descriptor, _ in self._poller.poll()):
                 # The parent may have been killed before it started the manager, whose this is to remove.
                 directory.remove(current_job.directory)
                 raise SystemExit(0)
-        data: bytes = self._reader.recv_bytes()
+        data = super().receive()
         self._has_received = True
         return data
 
 
-class ResultQueue(queues.SimpleQueue):  # type: ignore[type-arg]
+class ResultQueue(cpython.ResultQueueHooks):
     """The pool's result queue, on which no worker waits for a parent that is gone.
 
-    A result that is larger than the pipe waits until it is read. The workers themselves hold copies of the reading
-    end, so that a worker whose parent was killed would wait for ever. Built on the private `_reader` and `_writer`, and
-    that `put` writes by the latter's `send_bytes` what it has pickled before.
+    A result that is larger than the pipe waits until it is read. The workers themselves hold copies of the reading end,
+    so that a worker whose parent was killed would wait for ever.
     """
-
-    _reader: connection.Connection
-    _writer: Any
 
     @classmethod
     def patch(cls, result_queue: Any) -> None:
@@ -171,9 +162,9 @@ class ResultQueue(queues.SimpleQueue):  # type: ignore[type-arg]
             SystemExit: The parent is gone.
             BaseException: What pickling raises.
         """
-        if not isinstance(self._writer, ResultWriter):
-            self._reader.close()
-            self._writer = ResultWriter(self._writer)
+        if not isinstance(self.writer, ResultWriter):
+            self.reader.close()
+            self.writer = ResultWriter(self.writer)
         super().put(obj, *args, **kwargs)
 
 

@@ -1,0 +1,324 @@
+"""The private names of CPython that the library uses, all of them, each under a plain name and with the reason.
+
+There is one only where nothing public serves. All were checked on CPython 3.11.7, 3.12.1, 3.13.0, 3.14.10 and 3.15.2,
+which agree unless it says otherwise. `tests/test_cpython.py` has a test for each: a Python that moves a name fails
+there, by name.
+
+The classes are bases: a private method becomes a hook to be overridden. Arguments that CPython passes to such a method
+are passed on, also those that this module doesn't know: a later version may add some.
+
+Processes of any role may import this, except the manager process, which needs none of it and would have to wait for
+`concurrent.futures`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor, process
+from multiprocessing import connection, queues, util
+from multiprocessing import process as processes
+
+from logpool._process.hints import Any
+
+# The executor.
+
+
+class ExecutorHooks(ProcessPoolExecutor):
+    """An executor whose subclass is told what its pool is about to do.
+
+    The hooks have an underscore because that subclass is public.
+    """
+
+    _safe_to_dynamically_spawn_children: bool
+
+    def _before_pipes(self, *, forks: bool) -> None:
+        """Do what must come before the pool has pipes. The constructor has checked its arguments.
+
+        Args:
+            forks: Whether the workers will be forked, all at the first `submit`.
+        """
+
+    def _around_worker_start(self) -> contextlib.AbstractContextManager[None]:
+        """Return what must be entered before a worker is started, and left after."""
+        return contextlib.nullcontext()
+
+    def _before_pool_thread(self, thread: Any) -> None:
+        """Do what must come before the pool's thread is started, in `submit`, under the pool's lock.
+
+        Args:
+            thread: The thread. If this raises anything, the pool has none yet; the next `submit` makes another.
+        """
+
+    # Assigned by the constructor (None, after its checks and before its pipes), by `submit` (the thread, which it then
+    # starts) and by `shutdown` (None). No other place is reached before the pipes, or knows the thread before it runs.
+    @property
+    def _executor_manager_thread(self) -> Any:  # Typeshed has another type for it.
+        return self._pool_thread
+
+    @_executor_manager_thread.setter
+    def _executor_manager_thread(self, thread: Any) -> None:
+        if thread is not None:
+            self._before_pool_thread(thread)
+        elif not hasattr(self, "_pool_thread"):
+            self._before_pipes(forks=not self._safe_to_dynamically_spawn_children)
+        self._pool_thread = thread
+
+    # The one method that starts a worker, whether `submit` or the pool's thread wants it. (In 3.14.10 and
+    # 3.15.2, the thread replaces those that have left by `max_tasks_per_child` without it.)
+    def _spawn_process(self, *args: Any, **kwargs: Any) -> None:
+        with self._around_worker_start():
+            super()._spawn_process(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
+
+    # Called by the pool's thread where a worker has left by `max_tasks_per_child`. Older Pythons (3.11 to 3.13) raise
+    # TypeError there once the executor was shut down without waiting.
+    def _adjust_process_count(self, *args: Any, **kwargs: Any) -> None:
+        if self._processes is not None:
+            super()._adjust_process_count(*args, **kwargs)
+
+
+def start_method_of(executor: Any) -> str:
+    """Return the name of the method by which workers are started."""
+    method: str = executor._mp_context.get_start_method()
+    return method
+
+
+def call_queue_of(executor: Any) -> Any:
+    """Return the queue by which the workers get their jobs; None after `shutdown`."""
+    return executor._call_queue
+
+
+def result_queue_of(executor: Any) -> Any:
+    """Return the queue by which the workers hand over results; None after `shutdown`."""
+    return executor._result_queue
+
+
+def wakeup_of(executor: Any) -> Any:
+    """Return what wakes the pool's thread up; None after `shutdown`."""
+    return executor._executor_manager_thread_wakeup
+
+
+def pool_thread_of(executor: Any) -> Any:
+    """Return the pool's thread; None before the first `submit`, and after `shutdown`."""
+    return executor._executor_manager_thread
+
+
+def workers_of(executor: Any) -> Any:
+    """Return the dictionary of the workers by their pids; None after `shutdown`."""
+    return executor._processes
+
+
+def job_count_of(executor: Any) -> int:
+    """Return how many jobs were submitted, which is the `work_id` of the next.
+
+    Counting them elsewhere would go wrong when a `submit` fails half-way.
+    """
+    count: int = executor._queue_count
+    return count
+
+
+def spawn_worker(executor: Any) -> None:
+    """Start a worker. The caller has the pool's lock."""
+    executor._spawn_process()
+
+
+def break_executor(executor: Any, why: str) -> None:
+    """Have `submit` raise `BrokenProcessPool` from now on.
+
+    Args:
+        executor: Which.
+        why: The error's text.
+    """
+    executor._broken = why
+
+
+process_chunk = process._process_chunk
+"""What `Executor.map` submits a partial of, with the user's function as its first argument."""
+
+
+# The pool's thread.
+
+ThreadWakeup = process._ThreadWakeup
+"""The class of `wakeup_of`: `wakeup()` is called in any thread, `close()` in the pool's when that ends."""
+
+
+def has_lock(wakeup: Any) -> bool:
+    """Return whether a `ThreadWakeup` may be closed and used at once: from 3.12.8, 3.13.1 and 3.14 on."""
+    return hasattr(wakeup, "_lock")
+
+
+ExecutorManagerThread = process._ExecutorManagerThread
+"""The class of the pool's thread, which outlives all else of the pool.
+
+Nothing public tells that a pool has ended, or that a worker has died, or which, before the pool has ended them all.
+Methods that its `run` calls, and that can be extended: `wait_result_broken_or_wakeup`, `process_result_item`,
+`terminate_broken`. Attributes: `executor_reference` (weak), `processes` (as `workers_of`), `call_queue`,
+`thread_wakeup`, `shutdown_lock` (the pool's lock), and `pending_work_items`: by `work_id`, an object for each job that
+isn't done, with its `future`.
+"""
+
+REPLACES_DEAD_WORKERS = hasattr(ExecutorManagerThread, "_replace_dead_worker")
+"""Whether the thread replaces a worker that has left by `max_tasks_per_child`, and breaks the pool where it can't. It
+does in 3.14.10 and 3.15.2."""
+
+
+def remote_traceback(text: str) -> Exception:
+    """Return an error that is printed as this text, for the cause of another: as the pool says why it is broken."""
+    return process._RemoteTraceback(text)  # type: ignore[arg-type]  # Typeshed has another type for it.
+
+
+# The pool's queues.
+
+
+class CallQueueHooks(process._SafeQueue):
+    """The pool's call queue, whose subclass does the reading, and is told what can't be sent.
+
+    Nothing public says which worker takes which job. A worker calls `get` for an object with `work_id` (from 0) and
+    `fn`; the parent puts it, and `pending_work_items` is the pool's, as the thread has it.
+    """
+
+    pending_work_items: dict[int, Any]
+    _reader: connection.Connection
+    _ignore_epipe: bool
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait for the next object, and return it."""
+        # Each time, because the attribute is set anew after a fork, and where the queue is unpickled.
+        self._recv_bytes = self.receive
+        return super().get(*args, **kwargs)
+
+    def receive(self) -> bytes:
+        """Wait for the next object's bytes. Called by `get`, with the lock that lets one worker at a time do so."""
+        return self._reader.recv_bytes()
+
+    @property
+    def reading_end(self) -> connection.Connection:
+        """The connection from which workers read."""
+        return self._reader
+
+    def on_feeder_error(self, error: Exception, obj: Any, *args: Any, **kwargs: Any) -> None:
+        """Fail the job's future. Called in the thread that feeds the pipe.
+
+        Args:
+            error: What pickling or writing raised.
+            obj: What couldn't be pickled; or bytes, pickled before, that couldn't be written.
+            *args: As the base class has them.
+            **kwargs: As the base class has them.
+        """
+        super()._on_queue_feeder_error(error, obj, *args, **kwargs)
+
+    def _on_queue_feeder_error(self, e: Exception, obj: Any, *args: Any, **kwargs: Any) -> None:
+        self.on_feeder_error(e, obj, *args, **kwargs)
+
+
+def report_broken_pipe(call_queue: Any) -> None:
+    """Have `on_feeder_error` called also for a broken pipe, by which the feeding thread ends else, in silence."""
+    call_queue._ignore_epipe = False
+
+
+def is_job(obj: object) -> bool:
+    """Return whether this is what the parent puts into the call queue for a job."""
+    return isinstance(obj, process._CallItem)
+
+
+def close_reading_end(call_queue: Any) -> None:
+    """Close this process's reading end of the call queue, so that no write waits for workers that have ended."""
+    call_queue._reader.close()
+
+
+class ResultQueueHooks(queues.SimpleQueue):  # type: ignore[type-arg]
+    """The pool's result queue, with the connections that it is made of.
+
+    Only their owner can keep a writer from waiting for a reader that is gone. `put` writes what it has pickled before,
+    by `writer.send_bytes`.
+    """
+
+    _reader: connection.Connection
+    _writer: Any
+
+    @property
+    def reader(self) -> connection.Connection:
+        """The reading end."""
+        return self._reader
+
+    @property
+    def writer(self) -> Any:
+        """The writing end, or what was put in its place."""
+        return self._writer
+
+    @writer.setter
+    def writer(self, writer: Any) -> None:
+        self._writer = writer
+
+
+# Processes of `multiprocessing`.
+
+
+def forget_child(child: processes.BaseProcess | None) -> None:
+    """Take a process out of the children that `multiprocessing` knows in this one, if it is there.
+
+    `multiprocessing` forgets its children in those that it forks itself; in any other, when it exits, it prints that it
+    can't join them.
+    """
+    processes._children.discard(child)  # type: ignore[attr-defined]
+
+
+def mark_started(manager: Any, address: Any) -> None:
+    """Have a `BaseManager` know that its process was started.
+
+    Its own `start` waits until the process is up.
+
+    Args:
+        manager: Which.
+        address: The manager's.
+    """
+    from multiprocessing import managers  # Here, because a worker doesn't need it, and takes 10 ms to import it.
+
+    manager._address = address
+    manager._state.value = managers.State.STARTED  # type: ignore[attr-defined]
+
+
+if sys.platform != "win32":
+    from multiprocessing import popen_fork
+
+    class LaunchedProcess(processes.BaseProcess):
+        """A process of `multiprocessing`, whose subclass starts it.
+
+        There is no public way to have a process among the children that `multiprocessing` knows, and to wait for its
+        end with a timeout and without polling, and to say how it is started. These names are what each context's class
+        of processes sets (`_Popen`) and extends (`Popen._launch`).
+        """
+
+        def launch(self, its_end: int) -> int:
+            """Start the process, and return its pid.
+
+            Args:
+                its_end: A descriptor that the process has to keep until it ends. This process closes its own.
+            """
+            raise NotImplementedError
+
+        @staticmethod
+        def _Popen(process_obj: processes.BaseProcess) -> popen_fork.Popen:  # noqa: N802
+            return _Launch(process_obj)
+
+    class _Launch(popen_fork.Popen):
+        def _launch(self, process_obj: processes.BaseProcess) -> None:
+            assert isinstance(process_obj, LaunchedProcess)
+            # It ends when the process does, which is what `join` waits for.
+            self.sentinel, its_end = os.pipe()
+            self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
+            try:
+                self.pid = process_obj.launch(its_end)
+            except BaseException:
+                self.finalizer()
+                raise
+            finally:
+                os.close(its_end)
+
+    def start_program(command: list[str], descriptors: tuple[int, ...]) -> int:
+        """Start a program that has these descriptors and the standard three, and return its pid.
+
+        `subprocess` would wait for the program's start, and want to be the one that reaps it.
+        """
+        return util.spawnv_passfds(os.fsencode(command[0]), [os.fsencode(part) for part in command], descriptors)
