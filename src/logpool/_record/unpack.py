@@ -6,7 +6,9 @@ import ast
 import contextlib
 import functools
 import io
+import operator
 import pickle
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, TracebackType
 
@@ -42,11 +44,15 @@ class Unpacker:
         pickled, text = packed
         if pickled is not None:
             try:
-                return _load(pickled, self.exception)
+                return self.load(pickled)
             # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.
             except BaseException:
                 return text
         return text
+
+    def load(self, pickled: bytes) -> Any:
+        """Load a pickle. Raise whatever loading it raises."""
+        return _load(pickled, self.exception)
 
     def exception(self, number: int) -> BaseException:
         """Returns an exception as it was.
@@ -98,7 +104,16 @@ def _load(pickled: bytes, exception: Callable[[int], BaseException]) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    exception: Callable[[int], BaseException]  # An attribute for the same reason as those of `_Pickler`.
+    exception: Callable[[int], BaseException]  # An attribute for the same reason as those of `_ExceptionPickler`.
+
+    def find_class(self, module: str, name: str) -> Any:
+        # Where another thread is just importing the module, `import` would wait for it. And that may wait for this one:
+        # a module that uses a pool at its top.
+        found = sys.modules.get(module)
+        if found is not None:
+            with contextlib.suppress(AttributeError):
+                return operator.attrgetter(name)(found)
+        return super().find_class(module, name)
 
     def persistent_load(self, number: Any) -> Any:
         return make_traceback(number) if type(number) is list else self.exception(number)
