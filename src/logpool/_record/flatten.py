@@ -16,7 +16,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from logging import LogRecord
+from logging import LogRecord, getLogRecordFactory
 from types import TracebackType
 
 from logpool._process.hints import Any
@@ -60,7 +60,13 @@ def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, 
         MemoryError: There is no memory for it.
     """
     state = record.__dict__
-    usual = tuple(state) == FIELDS and type(record) is LogRecord and type(record.msg) is str and record.exc_info is None
+    usual = (
+        tuple(state) == FIELDS
+        and type(record) is LogRecord
+        and type(record.msg) is str
+        and record.exc_info is None
+        and getLogRecordFactory() is LogRecord
+    )
     if usual and type(record.args) is tuple and PLAIN.issuperset(map(type, record.args)):
         try:
             return marshal.dumps((*state.values(), *job), 2)
@@ -103,7 +109,7 @@ def _flatten_any(
     packer = Packer(call_methods=call_methods)
     # A record that came from another pool, inside this job, keeps the job that it has.
     state = {**dict(zip(JOB_FIELDS, job)), **record.__dict__}
-    flat: dict[str, Any] = {}
+    flat: dict[str, Any] = {"by_factory": getLogRecordFactory() is not LogRecord}
     if type(record) is not LogRecord:
         _flatten_class(record, state, flat)
     _flatten_message(record, state, flat, packer, report, call_methods=call_methods)

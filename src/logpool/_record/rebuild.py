@@ -36,6 +36,10 @@ class Event(dict[Any, Any]):
         return self.text
 
 
+class FactoryRecord(LogRecord):
+    """A record that a factory of the worker's has made, which is a plain one otherwise."""
+
+
 def rebuild(flat: bytes | memoryview) -> LogRecord:
     """Makes a record of bytes. Runs in the parent.
 
@@ -83,7 +87,7 @@ def _rebuild_any(flat: dict[str, Any]) -> LogRecord:
     if record is None:
         if flat.get("special"):
             state.update(msg=flat["text"], args=())
-        record = _new_record(LogRecord)
+        record = _new_record(FactoryRecord if flat["by_factory"] else LogRecord)
         record.__dict__.update(state)
     return record
 
