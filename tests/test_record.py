@@ -547,9 +547,10 @@ class RandomRecord:
             assert isinstance(rebuilt.__dict__[name], str)
             assert shown(value) in rebuilt.__dict__[name]
         self.check_message(rebuilt)
-        assert rebuilt.exc_text == self.exc_text
+        assert rebuilt.exc_text in {None, self.exc_text}
         if self.exception is None or self.exception_is_lost:
             assert rebuilt.exc_info is None
+            assert rebuilt.exc_text == self.exc_text
             return
         assert rebuilt.exc_info is not None
         kind, value, traceback = rebuilt.exc_info
@@ -979,6 +980,61 @@ def test_an_exception_that_cannot_be_sent_costs_exc_info_alone(exception: Callab
     assert rebuilt.exc_info is None
     assert (rebuilt.msg, rebuilt.args) == ("failed %s", (1,))
     assert FORMATTER.format(rebuilt) == FORMATTER.format(record)
+
+
+class UpperFormatter(logging.Formatter):
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return super().formatException(ei).upper()
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [
+        lambda: PlainError("x"),
+        lambda: KeyError("k"),
+        lambda: ExceptionGroup("group", [ValueError(1), PlainError("x")]),
+        lambda: AttributeError("no attribute"),
+        lambda: OtherConstructorError(404, "not found"),
+    ],
+)
+def test_a_formatter_of_the_parents_prints_the_traceback(exception: Callable[[], BaseException]) -> None:
+    for number in range(2):  # The second time it is known to print the same.
+        cause = PlainError(f"cause {number}")
+        cause.add_note("a note")
+        record = make("failed", exc_info=info(caught(exception(), cause=caught(cause))))
+        rebuilt = send(record)
+        formatter = UpperFormatter() if rebuilt.exc_info is not None else FORMATTER
+        assert formatter.format(rebuilt) == formatter.format(record)
+
+
+def test_a_traceback_that_would_print_otherwise_here_is_printed_as_in_the_worker() -> None:
+    for code in ("raising = 1\nrasing", "import sys\nsys.versoin", "from sys import versoin"):
+        with pytest.raises((NameError, AttributeError, ImportError)) as raised:
+            exec(compile(code, "<string>", "exec"), {})
+        record = make("failed", exc_info=info(raised.value))
+        expected = FORMATTER.format(record)
+        record.exc_text = None
+        assert "Did you mean" in expected or sys.version_info < (3, 12)
+        assert FORMATTER.format(send(record)) == expected
+
+
+class SaysItsPlaceError(Exception):
+    """Prints what only one process has."""
+
+    def __str__(self) -> str:
+        return f"{place} of this process"
+
+
+place = "here"
+
+
+def test_an_exception_with_another_text_here_is_printed_as_in_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        flat = flatten(make("failed", exc_info=info(caught(SaysItsPlaceError()))))
+        assert rebuild(flat).exc_text is None
+        with monkeypatch.context() as patch:
+            patch.setitem(globals(), "place", "there")
+            assert rebuild(flat).exc_text.endswith("SaysItsPlaceError: here of this process")
 
 
 def test_a_link_of_a_chain_that_cannot_be_sent_has_a_stand_in() -> None:

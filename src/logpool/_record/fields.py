@@ -62,7 +62,9 @@ def plain_str(text: str) -> str:
 def name_of(kind: type) -> str:
     """Return a class's name as tracebacks print it."""
     name, module = plain_str(kind.__qualname__), kind.__module__
-    return name if module in ("builtins", "__main__") or not isinstance(module, str) else f"{module}.{name}"
+    return (
+        name if module in ("builtins", "__main__", "__mp_main__") or not isinstance(module, str) else f"{module}.{name}"
+    )
 
 
 def safe_repr(value: object, make: Any = repr) -> str:

@@ -13,6 +13,7 @@ import linecache
 import logging
 import marshal
 import pickle
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -203,7 +204,9 @@ def _flatten_exception(state: dict[str, Any], flat: dict[str, Any], packer: Pack
         return  # There is none, or something odd that is left to the parent's handlers as it is.
     value, traceback = info[1:]
     if type(state.get("exc_text")) is not str:
-        state["exc_text"] = _format_exception(info) if call_methods else name_of(type(value))
+        # Apart from an `exc_text` that another handler has set: the parent needs this one only if it prints another.
+        flat["exc_text"] = _format_exception(info) if call_methods else name_of(type(value))
+        state["exc_text"] = None
     state["exc_info"] = None
     if call_methods:
         flat["exc_info"] = packer.number(value)
@@ -216,7 +219,9 @@ def _format_exception(info: tuple[Any, BaseException, Any]) -> str:
     try:
         if sys.version_info >= (3, 15):
             _read_sources(info[1], info[2])
-        return plain_str(_formatter.formatException(info))
+        text = plain_str(_formatter.formatException(info))
+        # The main module has this name in a spawned worker only, and Python prints no main module's name.
+        return re.sub(r"(?m)^([ |+-]*)__mp_main__\.", r"\1", text) if "__mp_main__." in text else text
     except Exception:
         return f"{name_of(type(info[1]))}: {safe_repr(info[1], str)}"
 

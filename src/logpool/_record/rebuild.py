@@ -81,6 +81,9 @@ def _rebuild_any(flat: dict[str, Any]) -> LogRecord:
             value = unpacker.exception(flat["exc_info"])
             traceback = make_traceback(flat["frames"]) if "frames" in flat else value.__traceback__
             state["exc_info"] = (type(value), value, traceback)
+    if "exc_text" in flat:
+        info, text = state["exc_info"], flat["exc_text"]
+        state["exc_text"] = None if info and unpacker.prints_as(info, flat["exc_info"], text) else text
     if isinstance(state.get("created"), float):
         state["relativeCreated"] = (state["created"] - _PROCESS_START) * 1000
     record = _rebuild_class(flat, state) if "class" in flat else None
