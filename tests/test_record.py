@@ -10,6 +10,7 @@ import decimal
 import enum
 import fractions
 import logging
+import multiprocessing
 import pathlib
 import random
 import sys
@@ -168,6 +169,26 @@ class Changing:
     def __str__(self) -> str:
         self.value += 1
         return "changing"
+
+
+class Counts:
+    """Prints something else each time."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def __str__(self) -> str:
+        self.value += 1
+        return str(self.value)
+
+
+class HasDel:
+    """A copy of it would do its work once more."""
+
+    count = 0
+
+    def __del__(self) -> None:
+        HasDel.count += 1
 
 
 class Logs:
@@ -526,9 +547,10 @@ class RandomRecord:
             assert isinstance(rebuilt.__dict__[name], str)
             assert shown(value) in rebuilt.__dict__[name]
         self.check_message(rebuilt)
-        assert rebuilt.exc_text == self.exc_text
+        assert rebuilt.exc_text in {None, self.exc_text}
         if self.exception is None or self.exception_is_lost:
             assert rebuilt.exc_info is None
+            assert rebuilt.exc_text == self.exc_text
             return
         assert rebuilt.exc_info is not None
         kind, value, traceback = rebuilt.exc_info
@@ -579,25 +601,162 @@ def test_message_and_plain_args_stay_apart(args: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arg",
+    ("template", "arg"),
     [
-        Real(1.5),
-        Text("x"),
-        Level.LOUD,
-        {1, 2},
-        [{"a", "b"}],
-        Data(1, []),
-        object(),
-        ValueError("x"),
-        bytearray(b"a"),
+        ("%s", Real(1.5)),
+        ("%.1f", Real(1.5)),
+        ("%r", Text("x")),
+        ("%5s|", Text("x")),
+        ("%d", Level.LOUD),
+        ("%x", Level.LOUD),
+        ("%s", Color.RED),
+        ("%s", {1, 2}),
+        ("%s", [{1: "a", 2: {3, 4}}]),
+        ("%s", Data(1, [])),
+        ("%d", decimal.Decimal("2.5")),
+        ("%f", fractions.Fraction(1, 3)),
+        ("%a", pathlib.PurePosixPath("/\xe9")),
+        ("%s", pathlib.PurePosixPath("/a")),
+        ("%s", bytearray(b"a")),
+        ("%s", ValueError),
     ],
-    ids=lambda arg: type(arg).__name__,
+    ids=str,
 )
-def test_a_message_with_other_args_is_formatted_in_the_worker(arg: object) -> None:
-    record = make("%s, %s", 1, arg)
-    rebuilt = send(record)
-    assert rebuilt.msg == record.getMessage()
-    assert rebuilt.args == ()
+def test_an_object_arrives_as_an_argument(template: str, arg: object) -> None:
+    for record in (make("%s " + template, 1, arg), make("%s " + template, 1, arg, extra={"more": (1,)})):
+        rebuilt = send(record)
+        assert rebuilt.msg == record.msg
+        assert same(rebuilt.args, record.args)
+        assert rebuilt.getMessage() == record.getMessage()
+
+
+def test_objects_arrive_as_values_of_a_mapping() -> None:
+    path = pathlib.PurePosixPath("/a")
+    for args in ({"path": path, "unused": Data(1, []), "lock": threading.Lock()}, collections.OrderedDict(path=path)):
+        record = make("%(path)s", args)
+        rebuilt = send(record)
+        assert type(rebuilt.args) is type(args)
+        assert rebuilt.args["path"] == path
+        assert (rebuilt.msg, rebuilt.getMessage()) == ("%(path)s", "/a")
+        if "lock" in args:
+            assert rebuilt.args["unused"] == Data(1, [])
+            assert str(rebuilt.args["lock"]) == str(args["lock"])
+
+
+def test_a_mapping_that_is_printed_as_a_whole_arrives() -> None:
+    for mapping in ({"a": Color.RED}, collections.OrderedDict(a=1), collections.Counter("aab")):
+        rebuilt = send(make("%s", mapping))
+        assert (rebuilt.msg, rebuilt.args) == ("%s", mapping)
+
+
+def test_an_exception_arrives_as_an_argument_with_its_cause_and_traceback() -> None:
+    error = caught(PlainError("x"), cause=KeyError("k"))
+    rebuilt = send(make("%s %s", error, [error]))
+    assert rebuilt.msg == "%s %s"
+    assert not list(differences(error, rebuilt.args[0]))
+    assert rebuilt.args[1] == [rebuilt.args[0]]
+
+
+@pytest.mark.parametrize(
+    "make_arg",
+    [
+        object,
+        threading.Lock,
+        local_object,
+        RaisingSetstate,
+        lambda: RaisingSetstate(SystemExit),
+        RaisingReduce,
+        Changing,
+        Counts,
+        HasDel,
+        lambda: [HasDel()],
+        lambda: [Data(1, [object()])],
+        lambda: Text("x" * 100_000),
+        lambda: bytearray(100_000),
+        lambda: OtherConstructorError(404, "not found"),
+    ],
+)
+@pytest.mark.parametrize("conversion", ["%s", "%r", "%-30s|", "%.5s"])
+def test_an_argument_that_cannot_arrive_prints_as_it_did_and_costs_no_other(
+    make_arg: Callable[[], object], conversion: str
+) -> None:
+    path, arg = pathlib.PurePosixPath("/a"), make_arg()
+    template = f"%s {conversion}"
+    flat = flatten(make(template, path, arg))
+    expected = conversion % ("1" if type(arg) is Counts and "s" in conversion else arg,)
+    rebuilt = rebuild(flat)
+    assert rebuilt.msg == template
+    assert same(rebuilt.args[0], path)
+    for _ in range(3):
+        assert rebuilt.getMessage() == f"/a {expected}"
+
+
+def test_no_copy_is_made_of_an_object_with_a_del() -> None:
+    kept = HasDel()
+    HasDel.count = 0
+    one, other = multiprocessing.Pipe()
+    send(make("%s %s", kept, one, extra={"kept": kept, "ends": [one, other, ValueError(one)]}))
+    assert HasDel.count == 0
+    one.send("still open")
+    assert other.recv() == "still open"
+    one.close()
+    other.close()
+
+
+def test_a_class_that_formats_by_itself_gets_objects() -> None:
+    rebuilt = send(of_class(BraceRecord, "{!s:>4} {}", pathlib.PurePosixPath("/a"), Color.RED))
+    assert type(rebuilt) is BraceRecord
+    assert rebuilt.args == (pathlib.PurePosixPath("/a"), Color.RED)
+
+
+def test_a_template_that_does_not_fit_its_objects_is_left_to_the_parents_handlers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = pathlib.PurePosixPath("/a")
+    for template, args in (("%s %s", (path,)), ("%d", (path,)), ("%(b)s", ({"a": path},))):
+        rebuilt = send(make(template, *args))
+        assert (rebuilt.msg, rebuilt.args) == (template, args[0] if type(args[0]) is dict else args)
+        with pytest.raises((TypeError, KeyError)):
+            rebuilt.getMessage()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_message_with_what_only_a_str_can_do_arrives() -> None:
+    rebuilt = send(make("%c %s", Text("x"), 1))
+    assert rebuilt.getMessage() == "x 1"
+
+
+IMPORTING = """
+import sys
+from pathlib import Path
+
+Path("half.py").write_text(Path(__file__).read_text().partition("# half\\n")[2])
+sys.path.insert(0, ".")
+import half
+sys.exit()
+
+# half
+import logging, threading
+from logpool._record.flatten import flatten
+from logpool._record.rebuild import rebuild
+
+class Value:
+    def __str__(self):
+        return "value"
+
+def load():
+    print(type(rebuild(flat).args[0]).__name__)
+
+flat = flatten(logging.LogRecord("app", 20, "file", 1, "%s", (Value(),), None))
+thread = threading.Thread(target=load)
+thread.start()
+thread.join()
+"""
+
+
+def test_an_object_is_loaded_while_its_module_is_being_imported_by_another_thread(run_program: Run) -> None:
+    ended = run_program(IMPORTING, timeout=20)
+    assert (ended.stdout, ended.stderr) == ("Value\n", "")
 
 
 def test_a_message_is_what_it_was_when_its_objects_change_later() -> None:
@@ -821,6 +980,61 @@ def test_an_exception_that_cannot_be_sent_costs_exc_info_alone(exception: Callab
     assert rebuilt.exc_info is None
     assert (rebuilt.msg, rebuilt.args) == ("failed %s", (1,))
     assert FORMATTER.format(rebuilt) == FORMATTER.format(record)
+
+
+class UpperFormatter(logging.Formatter):
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return super().formatException(ei).upper()
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [
+        lambda: PlainError("x"),
+        lambda: KeyError("k"),
+        lambda: ExceptionGroup("group", [ValueError(1), PlainError("x")]),
+        lambda: AttributeError("no attribute"),
+        lambda: OtherConstructorError(404, "not found"),
+    ],
+)
+def test_a_formatter_of_the_parents_prints_the_traceback(exception: Callable[[], BaseException]) -> None:
+    for number in range(2):  # The second time it is known to print the same.
+        cause = PlainError(f"cause {number}")
+        cause.add_note("a note")
+        record = make("failed", exc_info=info(caught(exception(), cause=caught(cause))))
+        rebuilt = send(record)
+        formatter = UpperFormatter() if rebuilt.exc_info is not None else FORMATTER
+        assert formatter.format(rebuilt) == formatter.format(record)
+
+
+def test_a_traceback_that_would_print_otherwise_here_is_printed_as_in_the_worker() -> None:
+    for code in ("raising = 1\nrasing", "import sys\nsys.versoin", "from sys import versoin"):
+        with pytest.raises((NameError, AttributeError, ImportError)) as raised:
+            exec(compile(code, "<string>", "exec"), {})
+        record = make("failed", exc_info=info(raised.value))
+        expected = FORMATTER.format(record)
+        record.exc_text = None
+        assert "Did you mean" in expected or sys.version_info < (3, 12)
+        assert FORMATTER.format(send(record)) == expected
+
+
+class SaysItsPlaceError(Exception):
+    """Prints what only one process has."""
+
+    def __str__(self) -> str:
+        return f"{place} of this process"
+
+
+place = "here"
+
+
+def test_an_exception_with_another_text_here_is_printed_as_in_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        flat = flatten(make("failed", exc_info=info(caught(SaysItsPlaceError()))))
+        assert rebuild(flat).exc_text is None
+        with monkeypatch.context() as patch:
+            patch.setitem(globals(), "place", "there")
+            assert rebuild(flat).exc_text.endswith("SaysItsPlaceError: here of this process")
 
 
 def test_a_link_of_a_chain_that_cannot_be_sent_has_a_stand_in() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterable
 from logging import Handler, LogRecord
 from logging.handlers import QueueListener
 
+from logpool._parent.call_site import call_from, call_handlers
+from logpool._parent.record_factory import by_factory
 from logpool._process import forks
 from logpool._process.hints import Any
 from logpool._transport.queue import LogQueue
@@ -238,12 +241,16 @@ class RelayListener(QueueListener, forks.ForkAware):
         # A fork has it for a moment: for no longer than a fork may take, lest two threads wait for each other.
         has_lock = self._handling.acquire(timeout=forks.TIMEOUT)
         try:
+            handle: Callable[[LogRecord], object]
             if self._by_logger:
                 # As getLogger finds it, without the lock.
                 found = _loggers.get(record.name)
-                (found if isinstance(found, logging.Logger) else logging.getLogger(record.name)).handle(record)
+                handle = (found if isinstance(found, logging.Logger) else logging.getLogger(record.name)).handle
             else:
-                super().handle(record)
+                handle = functools.partial(call_handlers, self.handlers)
+            if type(record) is not LogRecord or logging.getLogRecordFactory() is not LogRecord:
+                handle = by_factory(handle)
+            call_from(handle, record)
         except BaseException:  # Also a handler's SystemExit: it was to end a program, and would end this thread alone.
             # There may be no stderr to report to.
             with contextlib.suppress(BaseException):
@@ -267,7 +274,9 @@ class RelayListener(QueueListener, forks.ForkAware):
                 logger.log(level, text, exc_info=exc_info, extra=fields)
             elif logger.isEnabledFor(level):
                 info = sys.exc_info() if exc_info else None
-                self.handle(logger.makeRecord(logger.name, level, __file__, 0, text, (), info, "report", fields))
+                record = LogRecord(logger.name, level, __file__, 0, text, (), info, "report")
+                record.__dict__.update(fields)
+                self.handle(record)
 
     def before_fork(self, deadline: float) -> None:
         """Wait until no record is being handled, lest the child inherit a lock that is held for ever.

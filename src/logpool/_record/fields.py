@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import marshal
+import operator
 import pickle
+from collections.abc import Callable
 from logging import LogRecord
 
 from logpool._process.hints import Any
@@ -27,6 +30,19 @@ CONTAINERS = frozenset({tuple, list, dict, set, frozenset})
 Packed = tuple[bytes | None, str | int]
 """A pickle, and what stands for it where it can't be loaded: a text as a rule. No pickle: it couldn't be made."""
 
+Arguments = tuple[Any, dict[Any, tuple[bytes | None, dict[str, Any]]], str | None]
+"""A message's arguments: the plain ones, with None in place of those that aren't; of each of these, by its place, the
+pickle and what it has printed in the worker; and the message, where it must be looked at as a whole."""
+
+ASK: dict[str, Callable[[Any], Any]] = {
+    "str": str,
+    "repr": repr,
+    "int": lambda value: int("%d" % value),  # noqa: UP031
+    "float": lambda value: float("%.17g" % value),  # noqa: UP031
+    "index": operator.index,
+}
+"""What `%` can ask an argument for, and how it asks: of a subclass of int or float it takes the number itself."""
+
 Frames = list[tuple[str, str, str, str | None, str | None, int, tuple[int | None, ...]]]
 """Plain data of a traceback: of each frame the file, function, its qualified name, the module's name and file, the
 line, and the lines and columns that Python underlines."""
@@ -46,7 +62,9 @@ def plain_str(text: str) -> str:
 def name_of(kind: type) -> str:
     """Return a class's name as tracebacks print it."""
     name, module = plain_str(kind.__qualname__), kind.__module__
-    return name if module in ("builtins", "__main__") or not isinstance(module, str) else f"{module}.{name}"
+    return (
+        name if module in ("builtins", "__main__", "__mp_main__") or not isinstance(module, str) else f"{module}.{name}"
+    )
 
 
 def safe_repr(value: object, make: Any = repr) -> str:
@@ -55,3 +73,34 @@ def safe_repr(value: object, make: Any = repr) -> str:
         return plain_str(make(value))
     except Exception as error:
         return f"<{name_of(type(value))} object: its {make.__name__}() raised {name_of(type(error))}>"
+
+
+def is_plain(value: object) -> bool:
+    """Tell whether an object is plain, and if it is a container, all that is in it.
+
+    Such an object can't but print the same in the parent as it does now.
+    """
+    if type(value) is tuple and PLAIN.issuperset(map(type, value)):
+        return True
+    stack, seen = [value], set()
+    while stack:
+        item: Any = stack.pop()
+        kind = type(item)
+        if kind in PLAIN:
+            continue
+        # The order of a set may be another in another process.
+        if kind not in CONTAINERS or (kind in (set, frozenset) and len(item) > 1):
+            return False
+        if id(item) not in seen:
+            seen.add(id(item))
+            try:
+                stack.extend(item)
+                if kind is dict:
+                    stack.extend(item.values())
+            except RuntimeError:  # Another thread is just changing it.
+                return False
+    try:
+        marshal.dumps([[[value]]])
+    except ValueError:  # It is nested too deeply.
+        return False
+    return True

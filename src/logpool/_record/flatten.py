@@ -1,7 +1,8 @@
 """`flatten`: makes bytes of a log record, in the worker.
 
-A record of plain values, which nearly all are, travels as one tuple of them. Any other travels as a dict, in which each
-value that isn't plain is pickled by itself (pack.py). Both are written by `marshal`: it takes objects of the plain
+A record of plain values, which nearly all are, travels as one tuple of them. One of which the arguments alone aren't
+plain has these beside (pack_args.py). Any other travels as a dict, in which each value that isn't plain is pickled by
+itself (pack.py). Both are written by `marshal`: it takes objects of the plain
 types and none of their subclasses, so that whatever it has written can be read in the parent.
 """
 
@@ -12,26 +13,28 @@ import linecache
 import logging
 import marshal
 import pickle
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from logging import LogRecord
+from logging import LogRecord, getLogRecordFactory
 from types import TracebackType
 
 from logpool._process.hints import Any
 from logpool._record.fields import (
-    CONTAINERS,
     FIELDS,
     JOB_FIELDS,
     PLAIN,
     Job,
     LostError,
     Packed,
+    is_plain,
     name_of,
     plain_str,
     safe_repr,
 )
 from logpool._record.pack import Packer, frames_of
+from logpool._record.pack_args import UnprintableError, pack_args
 
 NESTED_TOO_DEEPLY = 2
 """A record that is logged while another is flattened, by a `__repr__` or `__reduce__`, may have objects whose methods
@@ -58,14 +61,14 @@ def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, 
         MemoryError: There is no memory for it.
     """
     state = record.__dict__
-    if (
+    usual = (
         tuple(state) == FIELDS
         and type(record) is LogRecord
         and type(record.msg) is str
         and record.exc_info is None
-        and type(record.args) is tuple
-        and PLAIN.issuperset(map(type, record.args))
-    ):
+        and getLogRecordFactory() is LogRecord
+    )
+    if usual and type(record.args) is tuple and PLAIN.issuperset(map(type, record.args)):
         try:
             return marshal.dumps((*state.values(), *job), 2)
         except ValueError:  # One of the values isn't plain, or is too large.
@@ -76,10 +79,21 @@ def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, 
         if depth < NESTED_TOO_DEEPLY:
             # What objects do when they are asked is handled below. This is for those that raise where hardly any does.
             with contextlib.suppress(Exception):
-                return marshal.dumps(_flatten_any(record, report, job, call_methods=True))
+                flat = _flatten_args(record, job) if usual else None
+                return flat or marshal.dumps(_flatten_any(record, report, job, call_methods=True))
         return marshal.dumps(_flatten_any(record, report, job, call_methods=False))
     finally:
         _local.depth = depth
+
+
+def _flatten_args(record: LogRecord, job: Job | tuple[()]) -> bytes | None:
+    """Make bytes of a record of which no more than the arguments isn't plain; None if that isn't so."""
+    packer = Packer()
+    with contextlib.suppress(UnprintableError, ValueError):
+        arguments = pack_args(record.msg, record.args, packer)
+        values = {**record.__dict__, "args": None}.values()
+        return marshal.dumps(((*values, *job), arguments, packer.exceptions()), 2)
+    return None
 
 
 def _flatten_any(
@@ -96,7 +110,7 @@ def _flatten_any(
     packer = Packer(call_methods=call_methods)
     # A record that came from another pool, inside this job, keeps the job that it has.
     state = {**dict(zip(JOB_FIELDS, job)), **record.__dict__}
-    flat: dict[str, Any] = {}
+    flat: dict[str, Any] = {"by_factory": getLogRecordFactory() is not LogRecord}
     if type(record) is not LogRecord:
         _flatten_class(record, state, flat)
     _flatten_message(record, state, flat, packer, report, call_methods=call_methods)
@@ -130,10 +144,20 @@ def _flatten_message(
     *,
     call_methods: bool,
 ) -> None:
-    message, args = state.get("msg"), state.get("args")
-    stays = type(message) is str and "args" in state and is_plain(args) and "getMessage" not in state
+    message: Any = state.get("msg")
+    args = state.get("args")
     # Whether the record's class has a way of its own to make the message. It may look at anything.
     special = type(record).getMessage is not LogRecord.getMessage
+    stays = type(message) is str and "args" in state and "getMessage" not in state
+    if stays and is_plain(args):
+        flat["args"] = args
+    elif stays and call_methods:
+        try:
+            flat["packed_args"] = pack_args(message, args, packer, with_text=not special)
+        except UnprintableError:
+            stays = False
+    else:
+        stays = False
     if not stays or special:
         try:
             if not call_methods:
@@ -151,8 +175,11 @@ def _flatten_message(
         flat["text"] = text
         flat["special"] = special
     if stays:
-        flat["args"], state["args"] = args, None
-    elif isinstance(message, dict) and args in (None, ()) and call_methods:
+        state["args"] = None
+        return
+    flat.pop("args", None)
+    flat.pop("packed_args", None)
+    if isinstance(message, dict) and args in (None, ()) and call_methods:
         flat["dict"] = _pack_values(_with_current_exception(message, state), packer)
         state["msg"] = None
     else:
@@ -177,7 +204,9 @@ def _flatten_exception(state: dict[str, Any], flat: dict[str, Any], packer: Pack
         return  # There is none, or something odd that is left to the parent's handlers as it is.
     value, traceback = info[1:]
     if type(state.get("exc_text")) is not str:
-        state["exc_text"] = _format_exception(info) if call_methods else name_of(type(value))
+        # Apart from an `exc_text` that another handler has set: the parent needs this one only if it prints another.
+        flat["exc_text"] = _format_exception(info) if call_methods else name_of(type(value))
+        state["exc_text"] = None
     state["exc_info"] = None
     if call_methods:
         flat["exc_info"] = packer.number(value)
@@ -191,7 +220,9 @@ def _format_exception(info: tuple[Any, BaseException, Any]) -> str:
         with contextlib.suppress(Exception):
             _read_sources(info[1], info[2])
     try:
-        return plain_str(_formatter.formatException(info))
+        text = plain_str(_formatter.formatException(info))
+        # The main module has this name in a spawned worker only, and Python prints no main module's name.
+        return re.sub(r"(?m)^([ |+-]*)__mp_main__\.", r"\1", text) if "__mp_main__." in text else text
     except Exception:
         return f"{name_of(type(info[1]))}: {safe_repr(info[1], str)}"
 
@@ -236,38 +267,3 @@ def _pack_values(values: Mapping[Any, Any], packer: Packer) -> tuple[dict[Any, A
             plain[name] = None
             packed[name] = packer.pack(value)
     return plain, packed
-
-
-def is_plain(value: object) -> bool:
-    """Tells whether an object is plain, and if it is a container, all that is in it.
-
-    Args:
-        value: Any object.
-
-    Returns:
-        True if it can't but print the same in the parent as it does now.
-    """
-    if type(value) is tuple and PLAIN.issuperset(map(type, value)):
-        return True
-    stack, seen = [value], set()
-    while stack:
-        item: Any = stack.pop()
-        kind = type(item)
-        if kind in PLAIN:
-            continue
-        # The order of a set may be another in another process.
-        if kind not in CONTAINERS or (kind in (set, frozenset) and len(item) > 1):
-            return False
-        if id(item) not in seen:
-            seen.add(id(item))
-            try:
-                stack.extend(item)
-                if kind is dict:
-                    stack.extend(item.values())
-            except RuntimeError:  # Another thread is just changing it.
-                return False
-    try:
-        marshal.dumps([[[value]]])
-    except ValueError:  # It is nested too deeply.
-        return False
-    return True

@@ -10,9 +10,10 @@ pickled or unpickled costs that value alone.
 
 from __future__ import annotations
 
-import io
+import contextlib
 import itertools
 import pickle
+import sys
 from collections.abc import Callable
 from types import TracebackType
 
@@ -35,7 +36,7 @@ class Packer:
 
     def pack(self, value: object) -> Packed:
         """Pickles a value. Raises no Exception."""
-        return (self._pickle(value) if self._call_methods else None), self.text(value)
+        return self.pickle(value), self.text(value)
 
     def text(self, value: object) -> str:
         """Returns a value's `repr`. Raises no Exception."""
@@ -76,19 +77,77 @@ class Packer:
         pickled = self._pickle((exception, args, attributes), exception)
         return pickled if pickled is not None else self._pickle((exception, args, notes), exception)
 
-    def _pickle(self, value: object, itself: BaseException | None = None) -> bytes | None:
-        file = io.BytesIO()
-        pickler = _Pickler(file, pickle.HIGHEST_PROTOCOL)
-        pickler.number = self.number
-        pickler.itself = itself
+    def pickle(self, value: object, limit: int | None = None) -> bytes | None:
+        """Pickle a value. Raise no Exception.
+
+        Args:
+            value: Any object.
+            limit: Bytes that the pickle may take; None: as many as it needs.
+
+        Returns:
+            The pickle; None if the value can't be pickled.
+        """
+        return self._pickle(value, None, limit) if self._call_methods else None
+
+    def _pickle(self, value: object, itself: BaseException | None = None, limit: int | None = None) -> bytes | None:
         try:
+            with contextlib.suppress(_ExceptionFoundError):
+                if itself is None:
+                    file = _File(limit)
+                    _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(value)
+                    return file.getvalue()
+            file = _File(limit)
+            pickler = _ExceptionPickler(file, pickle.HIGHEST_PROTOCOL)
+            pickler.number = self.number
+            pickler.itself = itself
             pickler.dump(value)
         except Exception:
             return None
         return file.getvalue()
 
 
+class _File:
+    """What a pickler writes to."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._room = sys.maxsize if limit is None else limit
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        # Large bytes come by themselves, not copied yet, as those of an array do. So no time is lost on them.
+        self._room -= len(data)
+        if self._room < 0:
+            raise pickle.PicklingError("it is too large")
+        self._parts.append(bytes(data))
+
+    def getvalue(self) -> bytes:
+        return b"".join(self._parts)
+
+
+class _ExceptionFoundError(Exception):
+    """There is an exception or a traceback in a value. Raised so that most values need no `persistent_id`."""
+
+
 class _Pickler(pickle.Pickler):
+    """Pickles values in which there are no exceptions.
+
+    It refuses objects that have a `__del__`. A copy in the parent would do there, when it is freed, what the object is
+    to do at its own end: remove a file that is in use, or close a descriptor by number, as that of a
+    `multiprocessing.Pipe` does.
+    """
+
+    def reducer_override(self, value: Any) -> Any:
+        kind = type(value)
+        if hasattr(kind, "__del__"):
+            raise pickle.PicklingError("it has a __del__")
+        if issubclass(kind, BaseException) or kind is TracebackType:
+            raise _ExceptionFoundError
+        return NotImplemented
+
+
+class _ExceptionPickler(_Pickler):
+    """Sets aside exceptions, and makes plain data of tracebacks."""
+
     # Attributes rather than arguments of a constructor: PyPy's Pickler has a __new__ that refuses any other arguments.
     number: Callable[[BaseException], int]
     itself: BaseException | None
@@ -98,6 +157,9 @@ class _Pickler(pickle.Pickler):
         if issubclass(kind, BaseException) and value is not self.itself:
             return self.number(value)
         return frames_of(value) if kind is TracebackType else None
+
+    def reducer_override(self, value: Any) -> Any:
+        return NotImplemented if value is self.itself else super().reducer_override(value)
 
 
 def frames_of(traceback: TracebackType | None) -> Frames:

@@ -12,6 +12,7 @@ from types import MemberDescriptorType
 from logpool._process.hints import Any
 from logpool._record.fields import FIELDS, JOB_FIELDS, LostError, Packed, probe, safe_repr
 from logpool._record.unpack import Unpacker, make_traceback
+from logpool._record.unpack_args import unpack_args
 
 _PROCESS_START = probe.created - probe.relativeCreated / 1000
 """When `logging` was loaded into this process, in seconds since the epoch: what `relativeCreated` counts from."""
@@ -35,6 +36,10 @@ class Event(dict[Any, Any]):
         return self.text
 
 
+class FactoryRecord(LogRecord):
+    """A record that a factory of the worker's has made, which is a plain one otherwise."""
+
+
 def rebuild(flat: bytes | memoryview) -> LogRecord:
     """Makes a record of bytes. Runs in the parent.
 
@@ -45,16 +50,21 @@ def rebuild(flat: bytes | memoryview) -> LogRecord:
         The record.
     """
     loaded: Any = marshal.loads(flat)
-    if type(loaded) is tuple:
-        record = _new_record(LogRecord)
-        if len(loaded) == len(FIELDS):
-            _assign(record, loaded)
-        else:
-            _assign_with_job(record, loaded)
-        if type(record.created) is float:
-            record.relativeCreated = (record.created - _PROCESS_START) * 1000
-        return record
-    return _rebuild_any(loaded)
+    if type(loaded) is not tuple:
+        return _rebuild_any(loaded)
+    arguments = None
+    if len(loaded) == 3:
+        loaded, arguments, exceptions = loaded
+    record = _new_record(LogRecord)
+    if len(loaded) == len(FIELDS):
+        _assign(record, loaded)
+    else:
+        _assign_with_job(record, loaded)
+    if type(record.created) is float:
+        record.relativeCreated = (record.created - _PROCESS_START) * 1000
+    if arguments is not None:
+        record.msg, record.args = unpack_args(record.msg, arguments, Unpacker(exceptions).load)
+    return record
 
 
 def _rebuild_any(flat: dict[str, Any]) -> LogRecord:
@@ -62,6 +72,8 @@ def _rebuild_any(flat: dict[str, Any]) -> LogRecord:
     state = _unpack_values(flat["state"], unpacker)
     if "args" in flat:
         state["args"] = flat["args"]
+    if "packed_args" in flat:
+        state["msg"], state["args"] = unpack_args(state["msg"], flat["packed_args"], unpacker.load)
     if "dict" in flat:
         state["msg"] = _rebuild_event(flat, unpacker)
     if "exc_info" in flat:
@@ -69,13 +81,16 @@ def _rebuild_any(flat: dict[str, Any]) -> LogRecord:
             value = unpacker.exception(flat["exc_info"])
             traceback = make_traceback(flat["frames"]) if "frames" in flat else value.__traceback__
             state["exc_info"] = (type(value), value, traceback)
+    if "exc_text" in flat:
+        info, text = state["exc_info"], flat["exc_text"]
+        state["exc_text"] = None if info and unpacker.prints_as(info, flat["exc_info"], text) else text
     if isinstance(state.get("created"), float):
         state["relativeCreated"] = (state["created"] - _PROCESS_START) * 1000
     record = _rebuild_class(flat, state) if "class" in flat else None
     if record is None:
         if flat.get("special"):
             state.update(msg=flat["text"], args=())
-        record = _new_record(LogRecord)
+        record = _new_record(FactoryRecord if flat["by_factory"] else LogRecord)
         record.__dict__.update(state)
     return record
 

@@ -6,12 +6,23 @@ import ast
 import contextlib
 import functools
 import io
+import logging
+import marshal
+import operator
 import pickle
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, TracebackType
 
 from logpool._process.hints import Any
 from logpool._record.fields import NO_POSITIONS, LostError, Packed
+
+MOST_KNOWN = 1024
+"""How many tracebacks are known at most to print here as in the worker, or not to."""
+
+_prints_same: dict[bytes, bool] = {}
+_LOOKED_INTO = (NameError, AttributeError, ImportError, SyntaxError)
+_format = logging.Formatter().formatException
 
 
 class Unpacker:
@@ -42,11 +53,15 @@ class Unpacker:
         pickled, text = packed
         if pickled is not None:
             try:
-                return _unpickle(pickled, self.exception)
+                return self.load(pickled)
             # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.
             except BaseException:
                 return text
         return text
+
+    def load(self, pickled: bytes) -> Any:
+        """Load a pickle. Raise whatever loading it raises."""
+        return _unpickle(pickled, self.exception)
 
     def exception(self, number: int) -> BaseException:
         """Returns an exception as it was.
@@ -57,6 +72,42 @@ class Unpacker:
         if number in self._lost:
             raise LostError
         return self._loaded[number]
+
+    def prints_as(self, info: tuple[Any, BaseException, Any], itself: int, text: str) -> bool:
+        """Tell whether an exception prints here, with its traceback, as it did in the worker.
+
+        What is printed comes from the frames, links, notes and texts of the exceptions. So it is tried once for each
+        set of frames, links and notes, and after that only the texts are compared. Where Python looks at more, to
+        suggest another name or to show source, it is tried each time.
+
+        Args:
+            info: An `exc_info`.
+            itself: The exception's.
+            text: What the worker has printed.
+        """
+        try:
+            if info[2] is not info[1].__traceback__:
+                return _format(info) == text
+            parts: list[object] = [itself]
+            for number, flat in enumerate(self._flat):
+                exception = self._loaded[number]
+                if isinstance(exception, _LOOKED_INTO):
+                    return _format(info) == text
+                if str(exception) != flat["text"]:
+                    return False
+                notes = repr(getattr(exception, "__notes__", None))
+                parts.append([flat[name] for name in ("module", "name", "frames", "cause", "context", "suppress")])
+                parts.append(notes)
+            key = marshal.dumps(parts, 2)
+            known = _prints_same.get(key)
+            if known is None:
+                if len(_prints_same) >= MOST_KNOWN:
+                    _prints_same.clear()
+                known = _prints_same[key] = _format(info) == text
+            return known
+        # As in `unpack`. Formatters print the worker's text then.
+        except BaseException:
+            return False
 
     def _load(self, number: int) -> BaseException:
         """Loads an exception with those that its args and attributes refer to, or else makes a stand-in."""
@@ -98,7 +149,16 @@ def _unpickle(pickled: bytes, exception: Callable[[int], BaseException]) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    exception: Callable[[int], BaseException]  # An attribute for the same reason as those of `_Pickler`.
+    exception: Callable[[int], BaseException]  # An attribute for the same reason as those of `_ExceptionPickler`.
+
+    def find_class(self, module: str, name: str) -> Any:
+        # Where another thread is just importing the module, `import` would wait for it. And that may wait for this one:
+        # a module that uses a pool at its top.
+        found = sys.modules.get(module)
+        if found is not None:
+            with contextlib.suppress(AttributeError):
+                return operator.attrgetter(name)(found)
+        return super().find_class(module, name)
 
     def persistent_load(self, number: Any) -> Any:
         return make_traceback(number) if type(number) is list else self.exception(number)

@@ -1,0 +1,132 @@
+"""`pack_args`: makes a message's arguments ready for their way to the parent, in the worker.
+
+An argument that is plain travels as it is, and any other as an object, pickled by itself, so that a filter, formatter
+or handler in the parent sees the arguments that the job has passed: one that masks by type or place masks them.
+
+The message is formatted here all the same, where the objects are and as they are now, with a `Recorder` in the place of
+each that isn't plain. So it is known what each has printed, and the parent can tell whether what it has loaded prints
+the same there. An argument that doesn't, or that can't be pickled or loaded, arrives as a `PrintedArgument`
+(unpack_args.py), which prints as it did here. That one alone: the message and the other arguments stay what they are.
+
+What is only printed: objects that pickle refuses, that take more than `MAX_ARGUMENT` bytes, or that have a `__del__`
+(see `_Pickler`), and those whose text is another in the parent, as that of a default `repr` with its address. A filter
+can't tell their type, but their text and place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+from logpool._process.hints import Any
+from logpool._record.fields import ASK, PLAIN, Arguments, is_plain, plain_str
+from logpool._record.pack import Packer
+
+MAX_ARGUMENT = 2**16
+"""Bytes of a pickled argument. One that takes more, an array say, mostly prints as a few of its items."""
+
+
+class Recorder:
+    """Stands for an argument while a message is formatted, and notes what the argument was asked for.
+
+    Attributes:
+        value: The argument.
+        printed: What it answered, by the question: a key of `ASK`.
+        failed: Whether its text can't be had.
+    """
+
+    __slots__ = ("failed", "printed", "value")
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+        self.printed: dict[str, Any] = {}
+        self.failed = False
+
+    def _ask(self, question: str) -> Any:
+        try:
+            answer = ASK[question](self.value)
+        except BaseException:
+            # It may rightly be no number: then the template is wrong.
+            self.failed = question in ("str", "repr")
+            raise
+        if isinstance(answer, str):
+            answer = plain_str(answer)
+        self.printed[question] = answer
+        return answer
+
+    def __str__(self) -> str:
+        return self._ask("str")  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return self._ask("repr")  # type: ignore[no-any-return]
+
+    def __int__(self) -> int:
+        return self._ask("int")  # type: ignore[no-any-return]
+
+    def __float__(self) -> float:
+        return self._ask("float")  # type: ignore[no-any-return]
+
+    def __index__(self) -> int:
+        return self._ask("index")  # type: ignore[no-any-return]
+
+
+class UnprintableError(Exception):
+    """A message's argument has raised when it was asked for its text. The cause is what it raised."""
+
+
+def pack_args(message: str, args: Any, packer: Packer, *, with_text: bool = True) -> Arguments:
+    """Make plain data of a message's arguments.
+
+    Args:
+        message: The template.
+        args: As a record has them.
+        packer: Pickles what isn't plain.
+        with_text: Whether the message is `message % args`; False: only its record's class knows.
+
+    Returns:
+        What `unpack_args` takes.
+
+    Raises:
+        UnprintableError: The message can't be formatted, and it is an argument's fault.
+    """
+    kind = type(args)
+    plain: Any
+    pairs: Iterable[tuple[Any, Any]]
+    if kind is tuple:
+        plain, pairs = list(args), enumerate(args)
+    elif kind is dict and PLAIN.issuperset(map(type, args)):
+        plain = args.copy()
+        pairs = list(plain.items())
+    else:  # A mapping of another class, say, which may make values of keys that it doesn't have.
+        try:
+            return _pack_whole(message, args, packer)
+        except Exception as error:
+            raise UnprintableError from error
+    recorders: dict[Any, Recorder] = {}
+    for key, value in pairs:
+        if type(value) not in PLAIN and not is_plain(value):
+            plain[key] = recorders[key] = Recorder(value)
+    try:
+        if with_text:
+            message % (tuple(plain) if kind is tuple else plain)
+    except Exception as error:
+        if any(recorder.failed for recorder in recorders.values()):
+            raise UnprintableError from error
+        # It wants what a recorder can't give, as `%c` does with a str of a class of its own; or it is wrong, which is
+        # left to the parent's handlers, as it is with plain arguments.
+        with contextlib.suppress(Exception):
+            return _pack_whole(message, args, packer)
+    packed: dict[Any, tuple[bytes | None, dict[str, Any]]] = {}
+    for key, recorder in recorders.items():
+        plain[key] = None
+        pickled = packer.pickle(recorder.value, MAX_ARGUMENT)
+        if pickled is None and not recorder.printed:
+            recorder.printed["repr"] = packer.text(recorder.value)
+        packed[key] = pickled, recorder.printed
+    return plain, packed, None
+
+
+def _pack_whole(message: str, args: Any, packer: Packer) -> Arguments:
+    """Pack arguments as one object, together with the text that the message must have in the parent."""
+    text = plain_str(message % args)
+    return None, {None: (packer.pickle(args, MAX_ARGUMENT), {})}, text

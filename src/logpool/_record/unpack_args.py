@@ -1,0 +1,85 @@
+"""`unpack_args`: loads what `pack_args` made, in the parent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from logpool._process.hints import Any
+from logpool._record.fields import ASK, Arguments, name_of
+
+
+class PrintedArgument:
+    """An argument that prints as it did in the worker, in the place of one that can't be had here.
+
+    Attributes:
+        printed: What the argument answered, by the question: a key of `ASK`.
+    """
+
+    __slots__ = ("printed",)
+
+    def __init__(self, printed: dict[str, Any]) -> None:
+        self.printed = printed
+
+    def _text(self, *questions: str) -> str:
+        # An argument was asked for one of them at least. Another handler may ask for the other.
+        return str(next(self.printed[question] for question in (*questions, *self.printed) if question in self.printed))
+
+    def __str__(self) -> str:
+        return self._text("str", "repr")
+
+    def __repr__(self) -> str:
+        return self._text("repr", "str")
+
+    def __int__(self) -> int:
+        return self._number("int", "index")  # type: ignore[no-any-return]
+
+    def __float__(self) -> float:
+        return self._number("float", "index")  # type: ignore[no-any-return]
+
+    def __index__(self) -> int:
+        return self._number("index")  # type: ignore[no-any-return]
+
+    def _number(self, *questions: str) -> Any:
+        for question in questions:
+            if question in self.printed:
+                return self.printed[question]
+        raise TypeError(f"the argument {self} was never asked for a number")
+
+
+def unpack_args(message: str, arguments: Arguments, load: Callable[[bytes], Any]) -> tuple[str, Any]:
+    """Load a message's arguments.
+
+    Args:
+        message: The template.
+        arguments: What `pack_args` returned.
+        load: Loads a pickle.
+
+    Returns:
+        The message and its arguments. Where these can't be had as a whole, the message is the text that it made.
+    """
+    plain, packed, text = arguments
+    if text is None:
+        for place, (pickled, printed) in packed.items():
+            plain[place] = _argument(pickled, printed, load)
+        return message, tuple(plain) if type(plain) is list else plain
+    ((pickled, _),) = packed.values()
+    try:
+        if pickled is not None and message % (args := load(pickled)) == text:
+            return message, args
+    except BaseException:  # As below.
+        pass
+    return text, ()
+
+
+def _argument(pickled: bytes | None, printed: dict[str, Any], load: Callable[[bytes], Any]) -> Any:
+    if pickled is not None:
+        try:
+            value = load(pickled)
+            for question, answer in printed.items():
+                if ASK[question](value) != answer:
+                    return PrintedArgument(printed)
+            return value
+        # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.
+        except BaseException as error:
+            printed = printed or {"str": f"<an argument that can't be loaded: {name_of(type(error))}>"}
+    return PrintedArgument(printed)
