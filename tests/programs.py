@@ -496,7 +496,7 @@ PROGRAMS["a library's NullHandler"] = (
     + LIBRARY[LIBRARY.index("def call") :]
 )
 PROGRAMS["a library's NullHandler in a parent without handlers"] = PROGRAMS["a library's NullHandler"].replace(
-    "    logging.basicConfig", "    0 and logging.basicConfig"
+    "    logging.basicConfig", "    print('begin', flush=True)\n    0 and logging.basicConfig"
 )
 
 # The main module.
