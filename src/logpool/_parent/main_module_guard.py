@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import process, spawn
 
+from logpool._process import cpython
 from logpool._process.hints import Any
 from logpool._worker.import_guard import begin
 
@@ -26,31 +27,18 @@ def main_module_guarded(start_method: str) -> Iterator[None]:
     if start_method == "fork":
         yield
         return
-    config: Any = process.current_process()._config  # type: ignore[attr-defined]
+    config = cpython.inherited_settings()
     key = config["authkey"]
     guard = config["authkey"] = _Key(key)
     guard.starter = os.getpid(), threading.get_ident()
+    by_forkserver = start_method == "forkserver"
     try:
-        with _preload_guarded() if start_method == "forkserver" else contextlib.nullcontext():
+        with cpython.preloading("logpool._worker.preload") if by_forkserver else contextlib.nullcontext():
             yield
     finally:
         guard.starter = None
         if config["authkey"] is guard:
             config["authkey"] = key
-
-
-@contextlib.contextmanager
-def _preload_guarded() -> Iterator[None]:
-    """Have a forkserver that is started meanwhile import `_worker/preload.py` in the place of the main module."""
-    from multiprocessing import forkserver
-
-    server: Any = forkserver._forkserver
-    modules = server._preload_modules
-    server._preload_modules = ["logpool._worker.preload" if name == "__main__" else name for name in modules]
-    try:
-        yield
-    finally:
-        server._preload_modules = modules
 
 
 class _Key(process.AuthenticationString):  # type: ignore[name-defined, misc]

@@ -10,12 +10,12 @@ import pickle
 import warnings
 from operator import attrgetter
 
+from logpool._process import cpython
 from logpool._worker.settings import Snapshot, methods, named_loggers
 
 logger = logging.getLogger("logpool")
 
 _is_disabled = attrgetter("disabled")
-_handler_references: list[object] = logging._handlerList  # type: ignore[attr-defined]
 
 
 class SettingsWatch:
@@ -39,13 +39,13 @@ class SettingsWatch:
         """
         root = logging.root
         if self._seen != (
-            self in root._cache,  # type: ignore[attr-defined]
+            self in cpython.level_cache(),
             root.disabled,
             root.handlers,
-            len(_handler_references),
+            len(cpython.handler_references),
             logging.getLoggerClass(),
             len(methods),
-            logging._levelToName,
+            cpython.level_names(),
             warnings.showwarning,
             warnings.filters,
         ) or (self._disabled and not all(map(_is_disabled, self._disabled))):
@@ -56,15 +56,15 @@ class SettingsWatch:
         # Noted before the snapshot is taken: the next call notices what changes meanwhile.
         root = logging.root
         is_first = self._seen is None
-        root._cache[self] = True  # type: ignore[attr-defined]
+        cpython.level_cache()[self] = True
         self._seen = (
             True,
             root.disabled,
             root.handlers[:],
-            len(_handler_references),
+            len(cpython.handler_references),
             logging.getLoggerClass(),
             len(methods),
-            logging._levelToName.copy(),
+            cpython.level_names().copy(),
             warnings.showwarning,
             list(warnings.filters),
         )
@@ -83,4 +83,4 @@ class SettingsWatch:
 
     def close(self) -> None:
         """Remove the mark."""
-        logging.root._cache.pop(self, None)  # type: ignore[attr-defined]
+        cpython.level_cache().pop(self, None)

@@ -14,8 +14,11 @@ Processes of any role may import this, except the manager process, which needs n
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
+import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, process
 from multiprocessing import connection, queues, util
 from multiprocessing import process as processes
@@ -322,3 +325,88 @@ if sys.platform != "win32":
         `subprocess` would wait for the program's start, and want to be the one that reaps it.
         """
         return util.spawnv_passfds(os.fsencode(command[0]), [os.fsencode(part) for part in command], descriptors)
+
+
+def inherited_settings() -> dict[str, Any]:
+    """Return the dictionary of what each child that `multiprocessing` starts inherits, as `authkey`; not a copy.
+
+    A child that isn't forked unpickles it before all else: nothing else of ours is reached before the main module.
+    """
+    settings: dict[str, Any] = processes.current_process()._config  # type: ignore[attr-defined]
+    return settings
+
+
+@contextlib.contextmanager
+def preloading(module: str) -> Iterator[None]:
+    """Have a forkserver that is started meanwhile import a module in the place of the main module.
+
+    From 3.14 on it imports the main module beforehand, for all its children.
+    """
+    from multiprocessing import forkserver  # Here, because a worker doesn't need it.
+
+    server: Any = forkserver._forkserver
+    modules = server._preload_modules
+    server._preload_modules = [module if name == "__main__" else name for name in modules]
+    try:
+        yield
+    finally:
+        server._preload_modules = modules
+
+
+@contextlib.contextmanager
+def inheriting() -> Iterator[None]:
+    """Have `multiprocessing` refuse to start processes meanwhile, as in a child that imports the main module."""
+    current: Any = processes.current_process()
+    current._inheriting = True
+    try:
+        yield
+    finally:
+        del current._inheriting
+
+
+# Logging.
+
+handler_references: list[Any] = logging._handlerList  # type: ignore[attr-defined]
+"""Weak references to all handlers, in the order in which they were made. `dictConfig` and `logging.shutdown` flush and
+close those that are in it."""
+
+
+def level_names() -> dict[int, str]:
+    """Return the names of levels, as `logging.addLevelName` changes them; not a copy."""
+    return logging._levelToName
+
+
+def captures_warnings() -> bool:
+    """Return whether `logging.captureWarnings` is on."""
+    return warnings.showwarning is logging._showwarning  # type: ignore[attr-defined]
+
+
+def level_cache() -> dict[Any, Any]:
+    """Return the root logger's cache, which every `setLevel` of any logger and `logging.disable` empty.
+
+    Nothing public tells that a level has changed.
+    """
+    cache: dict[Any, Any] = logging.root._cache  # type: ignore[attr-defined]
+    return cache
+
+
+open_file: Any = logging.FileHandler._open
+"""The method by which `FileHandler` and those derived from it open their files."""
+
+
+def set_open_file(method: Any) -> None:
+    """Replace that method."""
+    logging.FileHandler._open = method  # type: ignore[method-assign]
+
+
+def replace_disabling(make: Callable[[Any], Any]) -> None:
+    """Replace the function by which `dictConfig` and `fileConfig` disable loggers that they don't name.
+
+    Args:
+        make: Makes the new one of CPython's own. Its first argument is the list of their names.
+    """
+    config: Any = sys.modules.get("logging.config")
+    if config is not None:
+        original = getattr(config._handle_existing_loggers, "original", config._handle_existing_loggers)
+        config._handle_existing_loggers = make(original)
+        config._handle_existing_loggers.original = original

@@ -11,9 +11,9 @@ import os
 import weakref
 from collections.abc import Callable
 
+from logpool._process import cpython
 from logpool._process.hints import Any
 
-_open_file: Any = logging.FileHandler._open
 _must_hold: Callable[[logging.Handler], bool] = bool
 _held: weakref.WeakSet[logging.Handler] = weakref.WeakSet()
 _released: weakref.WeakSet[logging.Handler] = weakref.WeakSet()
@@ -27,19 +27,19 @@ def hold(must_hold: Callable[[logging.Handler], bool]) -> None:
     """
     global _must_hold
     _must_hold = must_hold
-    logging.FileHandler._open = _open  # type: ignore[method-assign, assignment]
+    cpython.set_open_file(_open)
 
 
 def let_go() -> None:
     """Have file handlers open files again, those that hold one for their next record."""
-    logging.FileHandler._open = _open_file  # type: ignore[method-assign]
+    cpython.set_open_file(cpython.open_file)
     for handler in list(_held):
         release(handler, appends=False)
 
 
 def _open(handler: logging.FileHandler) -> Any:
     if handler in _released or not _must_hold(handler):
-        return _open_file(handler)
+        return cpython.open_file(handler)
     _held.add(handler)
     return open(os.devnull, "w", encoding=handler.encoding, errors=handler.errors)
 

@@ -10,10 +10,10 @@ parent has is undone when it is over.
 from __future__ import annotations
 
 import logging
-import sys
 import weakref
 from collections.abc import Callable
 
+from logpool._process import cpython
 from logpool._process.hints import Any
 from logpool._worker import files, settings
 from logpool._worker.settings import DEFAULT, Snapshot, State, named_loggers
@@ -130,16 +130,14 @@ class Mirror:
 
         They disable existing loggers. In the parent these were made later, or are enabled for another reason.
         """
-        config: Any = sys.modules.get("logging.config")
-        if config is None:
-            return
-        handle = getattr(config._handle_existing_loggers, "original", config._handle_existing_loggers)
 
-        def handle_others(existing: list[str], *args: Any, **kwargs: Any) -> None:
-            handle([name for name in existing if name not in self._states], *args, **kwargs)
+        def make(handle: Callable[..., None]) -> Callable[..., None]:
+            def handle_others(existing: list[str], *args: Any, **kwargs: Any) -> None:
+                handle([name for name in existing if name not in self._states], *args, **kwargs)
 
-        handle_others.original = handle  # type: ignore[attr-defined]
-        config._handle_existing_loggers = handle_others
+            return handle_others
+
+        cpython.replace_disabling(make)
 
     def note(self) -> Callable[[], None]:
         """Note what the parent's loggers are like, before an import.

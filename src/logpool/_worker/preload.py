@@ -7,8 +7,9 @@ A forkserver that is started for a worker of ours imports this module in the pla
 from __future__ import annotations
 
 import sys
-from multiprocessing import process, spawn
+from multiprocessing import spawn
 
+from logpool._process import cpython
 from logpool._worker import import_guard
 
 
@@ -26,11 +27,10 @@ def _path_of_main_module() -> str | None:
 def _import_main_module(path: str) -> None:
     """Do what the forkserver does."""
     import_guard.begin()
-    process.current_process()._inheriting = True  # type: ignore[attr-defined]
     try:
-        spawn.import_main_path(path)
+        with cpython.inheriting():
+            spawn.import_main_path(path)
     finally:
-        del process.current_process()._inheriting  # type: ignore[attr-defined]
         import_guard.end()
 
 

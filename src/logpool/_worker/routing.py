@@ -11,6 +11,7 @@ import itertools
 import logging
 import sys
 
+from logpool._process import cpython
 from logpool._process.hints import Any
 from logpool._worker import files, import_guard, settings
 from logpool._worker.handler import RelayHandler
@@ -24,7 +25,6 @@ relay: RelayHandler | None = None
 _thread = import_guard.thread
 _mirror: Mirror
 _to_all = False
-_handler_references: list[object] = logging._handlerList  # type: ignore[attr-defined]
 _get_logger = logging.Logger.manager.getLogger
 
 
@@ -55,7 +55,7 @@ def install(
     relay, _mirror, _to_all = handler, mirror, to_all
     # `dictConfig` and `logging.shutdown` would flush and close the handlers that were there before: copies of the
     # parent's, as a rule, some with records that the parent hasn't written yet.
-    _handler_references.clear()
+    cpython.handler_references.clear()
     mirror.keep_enabled()
     files.hold(mirror.has_file)
     logging.Logger.manager.getLogger = _get_logger_like_the_parents  # type: ignore[method-assign]

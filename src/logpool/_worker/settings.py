@@ -10,6 +10,7 @@ import pickle
 import sys
 import warnings
 
+from logpool._process import cpython
 from logpool._process.hints import Any
 from logpool._record.fields import plain_str
 from logpool._worker.stand_ins import Description, FilterDescription, describe, describe_filter, loaded
@@ -63,8 +64,7 @@ class Snapshot:
         level_names = [(int(level), plain_str(name)) for name, level in logging.getLevelNamesMapping().items()]
         # Of several names of one level the last that is added is the one that is printed.
         self.level_names = level_names + [(level, plain_str(logging.getLevelName(level))) for level, _ in level_names]
-        # There is no public way to ask whether warnings are captured.
-        self.captures_warnings = warnings.showwarning is logging._showwarning  # type: ignore[attr-defined]
+        self.captures_warnings = cpython.captures_warnings()
         self.warnings_filters = [
             (action, message, _names_of(category), module, line)
             for action, message, category, module, line in warnings.filters
