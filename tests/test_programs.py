@@ -14,7 +14,7 @@ from programs import EXPECTED, POOLS, PROGRAMS
 
 GROUPS = [list(PROGRAMS)[first : first + 6] for first in range(0, len(PROGRAMS), 6)]
 
-RUNNER = Path(__file__).with_name("run_programs.py")
+RUNNER = Path(__file__).parent / "helpers" / "run_programs.py"
 
 
 def write(program: str, directory: Path) -> None:

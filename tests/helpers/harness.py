@@ -5,7 +5,7 @@ some so large that a kill strikes in the middle of a frame. Before and after eac
 number into a file that they have mapped into memory, which outlives them however they end. Afterwards each record whose
 call had returned must have been handled: once, in order, as it was logged.
 
-    python tests/harness.py --kills 1000 --seed 1
+    python tests/helpers/harness.py --kills 1000 --seed 1
 
 kills that many workers, by turns in pools and in relays, under each start method, and prints what became of all.
 """

@@ -1,6 +1,6 @@
 """An hour, or however long, of pools, jobs, faults and slow handlers at random.
 
-    python tests/soak.py --minutes 60
+    python tests/helpers/soak.py --minutes 60
 
 Round after round a pool of a random kind runs jobs that log numbered records, from threads and forked children as well,
 while something random happens to it. In the end it says what became of all records, and what is left. Its exit code

@@ -1,6 +1,6 @@
 """Runs CPython's own tests of ProcessPoolExecutor, with this project's class in place of theirs or as they are.
 
-    python tests/cpython_suite.py stock|logpool|compare
+    python tests/helpers/cpython_suite.py stock|logpool|compare
 
 It wants a Python that ships the package `test.test_concurrent_futures`, in a virtual environment that it may put a
 `.pth` file into: two of the tests start a fresh interpreter and import the class, by its name, from
