@@ -131,3 +131,20 @@ def test_a_process_is_launched_by_methods_that_can_be_replaced() -> None:
     for name in ("self.sentinel", "self.pid = util.spawnv_passfds(spawn.get_executable()", "self.finalizer"):
         assert name in source
     assert list(inspect.signature(util.spawnv_passfds).parameters) == ["path", "args", "passfds"]
+
+
+def test_a_logger_method_calls_log_and_that_calls_handle() -> None:
+    # Not called, but imitated by the frames between a worker's call site and the parent's handlers.
+    seen: list[str] = []
+
+    class Watching(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            frame = inspect.currentframe()
+            while (frame := frame.f_back) is not None and frame.f_code.co_filename == logging.__file__:
+                seen.append(frame.f_code.co_name)
+
+    logger = logging.Logger("app")
+    logger.addHandler(Watching())
+    logger.log(logging.INFO, "x")
+    assert seen == ["handle", "callHandlers", "handle", "_log", "log"]
+    assert logging.getLogger.__code__.co_filename == logging.__file__
