@@ -8,16 +8,18 @@ each that isn't plain. So it is known what each has printed, and the parent can 
 the same there. An argument that doesn't, or that can't be pickled or loaded, arrives as a `PrintedArgument`
 (unpack_args.py), which prints as it did here. That one alone: the message and the other arguments stay what they are.
 
-What is only printed: objects that pickle refuses, that take more than `MAX_ARGUMENT` bytes, or that have a `__del__`
-(see `_Pickler`), and those whose text is another in the parent, as that of a default `repr` with its address. A filter
+What is only printed: objects that pickle refuses, that take more than `MAX_ARGUMENT` bytes, that have a `__del__` (see
+`_Pickler`), or that are lazy (see `_is_lazy`), and those whose text is another in the parent, as that of a default `repr` with its address. A filter
 can't tell their type, but their text and place.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import pickle
 from collections.abc import Iterable
+from types import FunctionType
 
 from logpool._process.hints import Any
 from logpool._record.fields import ASK, CONTAINERS, PLAIN, Argument, Arguments, is_plain, plain_str
@@ -122,11 +124,20 @@ def pack_args(message: str, args: Any, packer: Packer, *, with_text: bool = True
                 return _pack_whole(message, args, packer)
         for key, recorder in recorders.items():
             plain[key] = None
-            pickled = packer.pickle(recorder.value, MAX_ARGUMENT)
+            pickled = None if _is_lazy(type(recorder.value)) else packer.pickle(recorder.value, MAX_ARGUMENT)
             if pickled is None and not recorder.printed:
                 recorder.printed["repr"] = packer.text(recorder.value)
             packed[key] = pickled, recorder.printed
     return plain, packed, None
+
+
+@functools.lru_cache(maxsize=256)
+def _is_lazy(kind: type) -> bool:
+    """Tell whether pickling an object may load all that it stands for, of which it prints a few items.
+
+    Django's QuerySet does, and data frames of some libraries write all their columns before it is known how many.
+    """
+    return hasattr(kind, "__len__") and isinstance(getattr(kind, "__getstate__", None), FunctionType)
 
 
 def _record(message: str, args: Any, recorders: Iterable[Recorder]) -> bool:
