@@ -15,6 +15,7 @@ import pytest
 
 from conftest import START_METHODS, Run
 from logpool import LoggingProcessPoolExecutor
+from logpool._parent import call_site
 from logpool._parent.call_site import call_from
 
 logger = logging.getLogger("test_call_site.jobs")
@@ -140,8 +141,8 @@ def test_there_are_two_frames_of_logging_between() -> None:
     ("name", "module"), [("app.prices", "app.prices"), ("prices", "prices"), ("other", "prices"), ("", "prices")]
 )
 def test_a_module_that_is_not_loaded_here_has_the_name_of_its_logger_or_file(name: str, module: str) -> None:
-    found = called_from(pathname="/no/such/prices.py", lineno=5, funcName="f", name=name)
-    assert found[2] == ("/no/such/prices.py", "f", 5, module)
+    found = called_from(pathname="/no/such/prices.py", lineno=5, funcName=f"of {name}", name=name)
+    assert found[2] == ("/no/such/prices.py", f"of {name}", 5, module)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +158,12 @@ def test_a_module_that_is_not_loaded_here_has_the_name_of_its_logger_or_file(nam
 )
 def test_a_record_without_a_place_is_handled_all_the_same(fields: dict[str, Any]) -> None:
     assert called_from(**fields)
+
+
+def test_no_more_call_sites_are_kept_than_there_is_room_for() -> None:
+    for line in range(3 * call_site.MOST_CALL_SITES):
+        assert called_from(pathname="/no/such/file.py", lineno=line, funcName="f")[2][2] == line
+        assert len(call_site._call_sites) <= call_site.MOST_CALL_SITES
 
 
 def test_what_a_handler_raises_is_raised() -> None:

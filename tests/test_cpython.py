@@ -623,3 +623,20 @@ def test_a_process_hands_its_configuration_to_children() -> None:
     assert multiprocessing.process.current_process()._config["authkey"] == multiprocessing.current_process().authkey
     child = multiprocessing.get_context("spawn").Process()
     assert child._config["authkey"] == multiprocessing.current_process().authkey
+
+
+def test_a_logger_method_calls_log_and_that_calls_handle() -> None:
+    # Not called, but imitated by the frames between a worker's call site and the parent's handlers.
+    seen: list[str] = []
+
+    class Watching(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            frame = inspect.currentframe()
+            while (frame := frame.f_back) is not None and frame.f_code.co_filename == logging.__file__:
+                seen.append(frame.f_code.co_name)
+
+    logger = logging.Logger("app")
+    logger.addHandler(Watching())
+    logger.log(logging.INFO, "x")
+    assert seen == ["handle", "callHandlers", "handle", "_log", "log"]
+    assert logging.getLogger.__code__.co_filename == logging.__file__

@@ -270,7 +270,6 @@ def test_a_record_arrives_whole(run: Callable[..., list[LogRecord]]) -> None:
     assert record.exc_info is not None
     assert repr(record.exc_info[1]) == "ExceptionGroup('group', [ValueError(1)])"
     assert record.exc_info[1].__notes__ == ["note"]
-    assert record.exc_text is None
     assert "| note\n" in logging.Formatter().formatException(record.exc_info)
     here = logging.makeLogRecord({})
     assert here.relativeCreated - record.relativeCreated == pytest.approx((here.created - record.created) * 1000, abs=1)

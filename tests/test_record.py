@@ -703,6 +703,28 @@ def test_no_copy_is_made_of_an_object_with_a_del() -> None:
     other.close()
 
 
+class Query:
+    """As Django's QuerySet, it loads all of its rows when it is pickled, and a few when it is printed."""
+
+    loaded = 0
+
+    def __len__(self) -> int:
+        return 10**9
+
+    def __repr__(self) -> str:
+        return "<Query [1, 2, 3, ...]>"
+
+    def __getstate__(self) -> Any:
+        Query.loaded += 1
+        return {}
+
+
+def test_a_lazy_collection_is_printed_and_not_loaded() -> None:
+    rebuilt = send(make("found %s", Query()))
+    assert (rebuilt.msg, rebuilt.getMessage()) == ("found %s", "found <Query [1, 2, 3, ...]>")
+    assert Query.loaded == 0
+
+
 def test_a_class_that_formats_by_itself_gets_objects() -> None:
     rebuilt = send(of_class(BraceRecord, "{!s:>4} {}", pathlib.PurePosixPath("/a"), Color.RED))
     assert type(rebuilt) is BraceRecord

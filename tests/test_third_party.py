@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import decimal
+import http
+import inspect
 import io
 import json
 import logging
 import multiprocessing
+import pathlib
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +30,9 @@ sentry_logging = pytest.importorskip("sentry_sdk.integrations.logging")
 structlog = pytest.importorskip("structlog")
 
 logger = logging.getLogger("test_third_party.jobs")
+
+call_handlers = logging.Logger.callHandlers
+"""The one of `logging`: Sentry puts its own in its place for good."""
 
 START_METHODS = multiprocessing.get_all_start_methods()
 
@@ -63,7 +71,6 @@ def exceptions() -> None:
 
 
 def objects() -> None:
-    """Their messages are formatted in the worker, so a tool that shows templates shows others."""
     logger.info("object %s", decimal.Decimal("1.1"))
     logger.info(datetime.date(2024, 1, 2))
     logger.error("no exception", exc_info=True)
@@ -286,3 +293,266 @@ def test_caplog(job: Callable[[], object], start_method: str, caplog: pytest.Log
         executor.submit(job).result()
         assert executor.flush_logs()
         assert (caplog.record_tuples, caplog.text) == own
+
+
+# Tools and recipes that look at more than a record's text: its arguments, its exception, the stack.
+
+
+class Token(str):
+    """What a filter hides that knows it by its type."""
+
+
+@dataclasses.dataclass
+class Credentials:
+    user: str
+    password: str
+
+
+ACCESS = '%s - "%s %s HTTP/%s" %d'
+
+
+def requests() -> None:
+    logger.info(ACCESS, "127.0.0.1:5000", "GET", "/a?b=c", "1.1", http.HTTPStatus.NOT_FOUND)
+    logger.info(ACCESS, "127.0.0.1:5000", "GET", pathlib.PurePosixPath("/a"), "1.1", 200)
+
+
+def secrets() -> None:
+    logger.info("token %s of %s", Token("secret"), pathlib.PurePosixPath("/home"))
+    logger.info("token %s, lock %s", Token("secret"), contextlib)  # A module can't be pickled.
+    logger.info("user %(user)s", {"user": Credentials("somebody", "secret"), "path": pathlib.PurePosixPath("/a")})
+    logger.info("%s", {"token": Token("secret"), "items": [Token("secret")]})
+
+
+def failures() -> None:
+    for value in (ValueError("value"), KeyError("key"), datetime.date(2024, 1, 2)):
+        try:
+            raise PermissionError(13, "No", value) from (value if isinstance(value, Exception) else None)
+        except PermissionError as error:
+            logger.exception("failed at %s: %s", pathlib.PurePosixPath("/a"), error)
+
+
+class TokenFilter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        hide = self.hide
+        record.args = hide(record.args) if isinstance(record.args, dict) else tuple(map(hide, record.args or ()))
+        return True
+
+    def hide(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self.hide(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.hide(item) for item in value]
+        if isinstance(value, Credentials):
+            return dataclasses.replace(value, password="***")
+        return "***" if isinstance(value, Token) else value
+
+
+def masking(stream: io.StringIO) -> logging.Handler:
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(TokenFilter())
+    return handler
+
+
+def with_formatter(make: Callable[[], logging.Formatter]) -> Callable[[io.StringIO], logging.Handler]:
+    def make_handler(stream: io.StringIO) -> logging.Handler:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(make())
+        return handler
+
+    return make_handler
+
+
+def uvicorn_access() -> logging.Formatter:
+    access = pytest.importorskip("uvicorn.logging")
+    return access.AccessFormatter('%(client_addr)s "%(request_line)s" %(status_code)s', use_colors=False)
+
+
+class AccessJson(logging.Formatter):
+    """Takes the arguments apart."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        address, method, path, _, status = record.args
+        return json.dumps({"client": address, "method": method, "path": str(path), "status": int(status)})
+
+
+class OneLine(logging.Formatter):
+    """The logging cookbook's formatter of exceptions."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return repr(super().formatException(ei))
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text.replace("\n", "") if record.exc_text else text
+
+
+class NoTraceback(logging.Formatter):
+    """As for a console, beside a file that has it."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return f"{ei[0].__name__}: {ei[1]}"
+
+
+class Qualified(logging.Formatter):
+    """Names the function's caller, which it looks up on the stack."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        frame = inspect.currentframe()
+        while frame is not None and (frame.f_code.co_filename, frame.f_lineno) != (record.pathname, record.lineno):
+            frame = frame.f_back
+        found = frame and (frame.f_code.co_name, frame.f_lineno, frame.f_globals["__name__"])
+        return f"{found} {super().format(record)}"
+
+
+def hiding_exceptions(stream: io.StringIO) -> logging.Handler:
+    def hide(record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        return True
+
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(hide)
+    return handler
+
+
+def colorlog_formatter() -> logging.Formatter:
+    return pytest.importorskip("colorlog").ColoredFormatter("%(log_color)s%(levelname)s %(message)s", force_color=True)
+
+
+def coloredlogs_formatter() -> logging.Formatter:
+    return pytest.importorskip("coloredlogs").ColoredFormatter("%(name)s %(levelname)s %(message)s")
+
+
+def json_log_formatter() -> logging.Formatter:
+    class Formatter(pytest.importorskip("json_log_formatter").VerboseJSONFormatter):
+        def json_record(self, *arguments: Any) -> Any:
+            return {key: value for key, value in super().json_record(*arguments).items() if key not in CHANGING_KEYS}
+
+    return Formatter()
+
+
+CHANGING_KEYS = {"time", "process", "process_name", "processName", "thread", "thread_name", "threadName"}
+
+
+def ecs_formatter() -> logging.Formatter:
+    ecs = pytest.importorskip("ecs_logging")
+    return ecs.StdlibFormatter(exclude_fields=["@timestamp", "process", "created", "msecs", "relative_created"])
+
+
+def logfmt_formatter() -> logging.Formatter:
+    return pytest.importorskip("logfmter").Logfmter(
+        keys=["at", "file", "fn"], mapping={"at": "levelname", "file": "filename", "fn": "funcName"}
+    )
+
+
+def daiquiri_formatter() -> logging.Formatter:
+    formatter = pytest.importorskip("daiquiri.formatter")
+    return formatter.ColorExtrasFormatter(fmt="%(levelname)s %(name)s%(extras)s: %(message)s", keywords=set())
+
+
+TOOLS: dict[str, tuple[Callable[[], object], Callable[[io.StringIO], logging.Handler]]] = {
+    "uvicorn access": (requests, with_formatter(uvicorn_access)),
+    "access as JSON": (requests, with_formatter(AccessJson)),
+    "filter by type": (secrets, masking),
+    "exceptions on one line": (failures, with_formatter(OneLine)),
+    "no traceback": (failures, with_formatter(NoTraceback)),
+    "exceptions hidden by a filter": (failures, hiding_exceptions),
+    "looks at the stack": (failures, with_formatter(Qualified)),
+    "colorlog": (failures, with_formatter(colorlog_formatter)),
+    "coloredlogs": (failures, with_formatter(coloredlogs_formatter)),
+    "json-log-formatter": (failures, with_formatter(json_log_formatter)),
+    "ecs-logging": (failures, with_formatter(ecs_formatter)),
+    "logfmter": (failures, with_formatter(logfmt_formatter)),
+    "daiquiri": (failures, with_formatter(daiquiri_formatter)),
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_tools_and_recipes(tool: str, in_worker: Callable[..., None]) -> None:
+    job, make = TOOLS[tool]
+    own, workers = outputs(job, in_worker, make)
+    assert workers == own
+    assert "secret" not in own
+
+
+def test_loguru_by_its_documented_handler(in_worker: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    loguru = pytest.importorskip("loguru")
+    monkeypatch.setattr(logging.Logger, "callHandlers", call_handlers)  # Else Sentry's is the caller.
+    seen: list[Any] = []
+
+    class InterceptHandler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            level = loguru.logger.level(record.levelname).name
+            frame, depth = inspect.currentframe(), 0
+            while frame and (depth == 0 or frame.f_code.co_filename == logging.__file__):
+                frame = frame.f_back
+                depth += 1
+            loguru.logger.opt(depth=depth, exception=record.exc_info).log(level, record.getMessage())
+            if record.exc_info is None:  # As its documentation said before: the depth as a number.
+                loguru.logger.opt(depth=6).log(level, record.getMessage())
+
+    def sink(message: Any) -> None:
+        record = message.record
+        exception = record["exception"] and (record["exception"].type, str(record["exception"].value))
+        names = ("name", "module", "function", "line", "message")
+        seen.append((record["file"].path, record["level"].name, exception, *(record[name] for name in names)))
+
+    loguru.logger.remove()
+    loguru.logger.add(sink, format="{message}")
+    try:
+        with handled_by(InterceptHandler()):
+            failures()
+            requests()
+            own, seen = seen, []
+            in_worker(failures)
+            in_worker(requests)
+    finally:
+        loguru.logger.remove()
+    assert {(item[0], item[3], item[5]) for item in own} == {
+        (__file__, __name__, name) for name in ("failures", "requests")
+    }
+    assert seen == own
+
+
+def test_sentry_groups_by_the_template(in_worker: Callable[..., None]) -> None:
+    collected = []
+    for run in (lambda job: job(), in_worker):
+        transport = Transport()
+        sentry_sdk.init(
+            dsn="https://key@localhost/1",
+            transport=transport,
+            default_integrations=False,
+            integrations=[sentry_logging.LoggingIntegration(event_level=logging.INFO)],
+        )
+        try:
+            run(objects)
+            run(requests)
+        finally:
+            sentry_sdk.init()
+        collected.append([event["logentry"] for event in transport.events])
+    own, workers = collected
+    assert [entry["message"] for entry in own].count(ACCESS) == 2
+    # A date in the place of a message has been made text.
+    assert [entry for entry in workers if entry["message"] != "2024-01-02"] == [
+        entry for entry in own if str(entry["message"]) != "2024-01-02"
+    ]
+
+
+def test_opentelemetry_logs(in_worker: Callable[..., None]) -> None:
+    logs = pytest.importorskip("opentelemetry.sdk._logs")
+    export = pytest.importorskip("opentelemetry.sdk._logs.export")
+    exporter = getattr(export, "InMemoryLogRecordExporter", None) or export.InMemoryLogExporter
+    collected = []
+    for run in (lambda job: job(), in_worker):
+        memory, provider = exporter(), logs.LoggerProvider()
+        provider.add_log_record_processor(export.SimpleLogRecordProcessor(memory))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # That the handler has moved to another distribution.
+            handler = logs.LoggingHandler(logger_provider=provider)
+        with handled_by(handler):
+            run(failures)
+        items = [getattr(item, "log_record", None) for item in memory.get_finished_logs()]
+        collected.append([(item.body, item.severity_text, dict(item.attributes)) for item in items])
+        provider.shutdown()
+    own, workers = collected
+    assert len(own) == 3
+    assert workers == own

@@ -15,7 +15,6 @@ function's. Its line is known, its columns aren't.
 from __future__ import annotations
 
 import ast
-import functools
 import logging
 import sys
 from collections.abc import Callable, Iterable
@@ -55,17 +54,25 @@ def _placed_like(method: Any, code: CodeType, *defaults: Any, namespace: dict[st
 _log = _placed_like(Logger.log, _CALL_NEXT, _placed_like(Logger._log, _CALL_HANDLE))
 
 
-@functools.lru_cache(maxsize=1024)
-def _call_site(file: str, line: int, function: str, logger: str) -> Callable[[Handle, LogRecord], None]:
+MOST_CALL_SITES = 1024
+"""How many call sites are kept at most."""
+
+_call_sites: dict[tuple[Any, ...], Callable[[Handle, LogRecord], None]] = {}
+"""By file, line and function. Only the listeners of this process write to it, one entry at a time."""
+
+
+def _call_site(place: tuple[Any, ...], logger: str) -> Callable[[Handle, LogRecord], None]:
     """Return a function that calls from a place.
 
     Raises:
         Exception: There can't be such a place: the record has been made by hand.
     """
-    made: Callable[[Handle, LogRecord], None] = _placed(
-        _CALL_NEXT, file, function, line, _globals_of(file, logger), _log
-    )
-    return made
+    file, line, function = place
+    made = _placed(_CALL_NEXT, file, function, line, _globals_of(file, logger), _log)
+    if len(_call_sites) >= MOST_CALL_SITES:
+        _call_sites.clear()
+    _call_sites[place] = made
+    return made  # type: ignore[no-any-return]
 
 
 def _globals_of(file: str, logger: str) -> dict[str, Any]:
@@ -98,8 +105,9 @@ def call_from(handle: Handle, record: LogRecord) -> None:
         handle: The function.
         record: Its argument.
     """
+    place = record.pathname, record.lineno, record.funcName
     try:
-        call = _call_site(record.pathname, record.lineno, record.funcName, record.name)
+        call = _call_sites.get(place) or _call_site(place, record.name)
     except Exception:
         handle(record)
     else:

@@ -30,9 +30,12 @@ CONTAINERS = frozenset({tuple, list, dict, set, frozenset})
 Packed = tuple[bytes | None, str | int]
 """A pickle, and what stands for it where it can't be loaded: a text as a rule. No pickle: it couldn't be made."""
 
-Arguments = tuple[Any, dict[Any, tuple[bytes | None, dict[str, Any]]], str | None]
-"""A message's arguments: the plain ones, with None in place of those that aren't; of each of these, by its place, the
-pickle and what it has printed in the worker; and the message, where it must be looked at as a whole."""
+Argument = bytes | tuple[bytes | None, dict[str, Any]]
+"""An argument that isn't plain: its pickle, with what it has printed in the worker if that may differ in the parent."""
+
+Arguments = tuple[Any, dict[Any, Argument], str | None]
+"""A message's arguments: the plain ones, with None in place of those that aren't; these, by their place; and the
+message, where it must be looked at as a whole."""
 
 ASK: dict[str, Callable[[Any], Any]] = {
     "str": str,

@@ -11,6 +11,7 @@ pickled or unpickled costs that value alone.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import pickle
 import sys
@@ -19,6 +20,28 @@ from types import TracebackType
 
 from logpool._process.hints import Any
 from logpool._record.fields import NO_POSITIONS, Frames, Packed, name_of, plain_str, safe_repr
+
+_BY_VALUE = frozenset(
+    {
+        ("pathlib", "PosixPath"),
+        ("pathlib", "PurePosixPath"),
+        ("pathlib._local", "PosixPath"),
+        ("pathlib._local", "PurePosixPath"),
+        ("datetime", "date"),
+        ("datetime", "timedelta"),
+        ("decimal", "Decimal"),
+        ("uuid", "UUID"),
+    }
+)
+
+
+@functools.lru_cache(maxsize=256)
+def is_by_value(kind: type) -> bool:
+    """Tell whether objects of a type pickle and print by nothing but a few plain values that they consist of.
+
+    So they needn't be looked at more closely than plain ones. The modules aren't imported for this.
+    """
+    return (kind.__module__, kind.__qualname__) in _BY_VALUE
 
 
 class Packer:

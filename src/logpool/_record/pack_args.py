@@ -8,19 +8,22 @@ each that isn't plain. So it is known what each has printed, and the parent can 
 the same there. An argument that doesn't, or that can't be pickled or loaded, arrives as a `PrintedArgument`
 (unpack_args.py), which prints as it did here. That one alone: the message and the other arguments stay what they are.
 
-What is only printed: objects that pickle refuses, that take more than `MAX_ARGUMENT` bytes, or that have a `__del__`
-(see `_Pickler`), and those whose text is another in the parent, as that of a default `repr` with its address. A filter
+What is only printed: objects that pickle refuses, that take more than `MAX_ARGUMENT` bytes, that have a `__del__` (see
+`_Pickler`), or that are lazy (see `_is_lazy`), and those whose text is another in the parent, as that of a default `repr` with its address. A filter
 can't tell their type, but their text and place.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import pickle
 from collections.abc import Iterable
+from types import FunctionType
 
 from logpool._process.hints import Any
-from logpool._record.fields import ASK, PLAIN, Arguments, is_plain, plain_str
-from logpool._record.pack import Packer
+from logpool._record.fields import ASK, CONTAINERS, PLAIN, Argument, Arguments, is_plain, plain_str
+from logpool._record.pack import Packer, is_by_value
 
 MAX_ARGUMENT = 2**16
 """Bytes of a pickled argument. One that takes more, an array say, mostly prints as a few of its items."""
@@ -102,28 +105,50 @@ def pack_args(message: str, args: Any, packer: Packer, *, with_text: bool = True
             return _pack_whole(message, args, packer)
         except Exception as error:
             raise UnprintableError from error
+    packed: dict[Any, Argument] = {}
     recorders: dict[Any, Recorder] = {}
     for key, value in pairs:
-        if type(value) not in PLAIN and not is_plain(value):
+        value_type: Any = type(value)
+        if value_type in PLAIN or (value_type in CONTAINERS and is_plain(value)):
+            continue
+        if is_by_value(value_type):
+            packed[key] = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+            plain[key] = None
+        else:
             plain[key] = recorders[key] = Recorder(value)
-    try:
-        if with_text:
-            message % (tuple(plain) if kind is tuple else plain)
-    except Exception as error:
-        if any(recorder.failed for recorder in recorders.values()):
-            raise UnprintableError from error
-        # It wants what a recorder can't give, as `%c` does with a str of a class of its own; or it is wrong, which is
-        # left to the parent's handlers, as it is with plain arguments.
-        with contextlib.suppress(Exception):
-            return _pack_whole(message, args, packer)
-    packed: dict[Any, tuple[bytes | None, dict[str, Any]]] = {}
-    for key, recorder in recorders.items():
-        plain[key] = None
-        pickled = packer.pickle(recorder.value, MAX_ARGUMENT)
-        if pickled is None and not recorder.printed:
-            recorder.printed["repr"] = packer.text(recorder.value)
-        packed[key] = pickled, recorder.printed
+    if recorders:
+        if with_text and not _record(message, tuple(plain) if kind is tuple else plain, recorders.values()):
+            # It wants what a recorder can't give, as `%c` does with a str of a class of its own; or it is wrong, which
+            # is left to the parent's handlers, as it is with plain arguments.
+            with contextlib.suppress(Exception):
+                return _pack_whole(message, args, packer)
+        for key, recorder in recorders.items():
+            plain[key] = None
+            pickled = None if _is_lazy(type(recorder.value)) else packer.pickle(recorder.value, MAX_ARGUMENT)
+            if pickled is None and not recorder.printed:
+                recorder.printed["repr"] = packer.text(recorder.value)
+            packed[key] = pickled, recorder.printed
     return plain, packed, None
+
+
+@functools.lru_cache(maxsize=256)
+def _is_lazy(kind: type) -> bool:
+    """Tell whether pickling an object may load all that it stands for, of which it prints a few items.
+
+    Django's QuerySet does, and data frames of some libraries write all their columns before it is known how many.
+    """
+    return hasattr(kind, "__len__") and isinstance(getattr(kind, "__getstate__", None), FunctionType)
+
+
+def _record(message: str, args: Any, recorders: Iterable[Recorder]) -> bool:
+    """Format a message with recorders among its arguments, and tell whether that was possible."""
+    try:
+        message % args
+    except Exception as error:
+        if any(recorder.failed for recorder in recorders):
+            raise UnprintableError from error
+        return False
+    return True
 
 
 def _pack_whole(message: str, args: Any, packer: Packer) -> Arguments:

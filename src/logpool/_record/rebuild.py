@@ -11,7 +11,7 @@ from types import MemberDescriptorType
 
 from logpool._process.hints import Any
 from logpool._record.fields import FIELDS, JOB_FIELDS, LostError, Packed, probe, safe_repr
-from logpool._record.unpack import Unpacker, make_traceback
+from logpool._record.unpack import Unpacker, load, make_traceback
 from logpool._record.unpack_args import unpack_args
 
 _PROCESS_START = probe.created - probe.relativeCreated / 1000
@@ -63,7 +63,8 @@ def rebuild(flat: bytes | memoryview) -> LogRecord:
     if type(record.created) is float:
         record.relativeCreated = (record.created - _PROCESS_START) * 1000
     if arguments is not None:
-        record.msg, record.args = unpack_args(record.msg, arguments, Unpacker(exceptions).load)
+        load_argument = Unpacker(exceptions).load if exceptions else load
+        record.msg, record.args = unpack_args(record.msg, arguments, load_argument)
     return record
 
 

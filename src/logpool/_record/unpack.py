@@ -61,7 +61,7 @@ class Unpacker:
 
     def load(self, pickled: bytes) -> Any:
         """Load a pickle. Raise whatever loading it raises."""
-        return _unpickle(pickled, self.exception)
+        return load(pickled, self.exception)
 
     def exception(self, number: int) -> BaseException:
         """Returns an exception as it was.
@@ -117,7 +117,7 @@ class Unpacker:
         # Found there by an exception that it refers to itself, by a way other than its chain.
         self._loaded[number] = stand_in = _stand_in(flat)
         try:
-            exception, args, attributes = _unpickle(flat["pickle"], self._load)
+            exception, args, attributes = load(flat["pickle"], self._load)
             if type(exception).__qualname__ != flat["name"] or not isinstance(exception, BaseException):
                 raise LostError
             exception.args = args
@@ -136,15 +136,16 @@ class Unpacker:
         exception.__traceback__ = make_traceback(flat["frames"])
 
 
-def _unpickle(pickled: bytes, exception: Callable[[int], BaseException]) -> Any:
-    """Load a pickle.
+def load(pickled: bytes, exception: Callable[[int], BaseException] | None = None) -> Any:
+    """Load a pickle. Raise whatever loading it raises.
 
     Args:
-        pickled: What a `_Pickler` has written.
-        exception: Returns the exception of a number.
+        pickled: What a packer has made.
+        exception: Returns the exception of a number; None: there is none in it.
     """
     unpickler = _Unpickler(io.BytesIO(pickled))
-    unpickler.exception = exception
+    if exception is not None:
+        unpickler.exception = exception
     return unpickler.load()
 
 

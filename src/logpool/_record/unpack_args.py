@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 
 from logpool._process.hints import Any
@@ -59,27 +60,27 @@ def unpack_args(message: str, arguments: Arguments, load: Callable[[bytes], Any]
     """
     plain, packed, text = arguments
     if text is None:
-        for place, (pickled, printed) in packed.items():
-            plain[place] = _argument(pickled, printed, load)
+        for place, argument in packed.items():
+            plain[place] = _argument(argument, load)
         return message, tuple(plain) if type(plain) is list else plain
-    ((pickled, _),) = packed.values()
+    whole: Any = packed[None]
     try:
-        if pickled is not None and message % (args := load(pickled)) == text:
+        args = load(whole[0])  # A TypeError if it couldn't be pickled.
+        if message % args == text:
             return message, args
     except BaseException:  # As below.
         pass
     return text, ()
 
 
-def _argument(pickled: bytes | None, printed: dict[str, Any], load: Callable[[bytes], Any]) -> Any:
-    if pickled is not None:
-        try:
-            value = load(pickled)
-            for question, answer in printed.items():
-                if ASK[question](value) != answer:
-                    return PrintedArgument(printed)
-            return value
-        # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.
-        except BaseException as error:
-            printed = printed or {"str": f"<an argument that can't be loaded: {name_of(type(error))}>"}
-    return PrintedArgument(printed)
+def _argument(argument: Any, load: Callable[[bytes], Any]) -> Any:
+    pickled, printed = (argument, {}) if type(argument) is bytes else argument
+    try:
+        value = pickle.loads(pickled) if pickled is argument else load(pickled)
+        for question, answer in printed.items():
+            if ASK[question](value) != answer:
+                return PrintedArgument(printed)
+        return value
+    # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.
+    except BaseException as error:
+        return PrintedArgument(printed or {"str": f"<an argument that can't be loaded: {name_of(type(error))}>"})
