@@ -18,11 +18,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 
 from logpool._parent.crash_reporter import CrashReporter
+from logpool._parent.jobs import JobFuture, Jobs
 from logpool._parent.pool_thread import PoolThread, Wakeup
 from logpool._process.hints import TYPE_CHECKING, Any
 from logpool._transport.wire import DEFAULT_BACKLOG
@@ -38,11 +39,6 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     T = TypeVar("T")
-
-    class JobFuture(Future[T]):
-        """What `submit` returns is a plain future with one more attribute. For type checkers alone."""
-
-        job_id: int
 
 
 class LoggingProcessPoolExecutor(ProcessPoolExecutor):
@@ -91,7 +87,8 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         # Here, because a spawned worker imports the main module, and with it this one, but makes no executor as a rule.
         from logpool._parent.service import RelayService
 
-        self._relay = RelayService(mp_context, log_handlers, log_level, log_backlog)
+        self._jobs = Jobs()
+        self._relay = RelayService(mp_context, log_handlers, log_level, log_backlog, self._jobs)
         # The pool's thread, also when `shutdown` has let go of it. Weakly, because it has the pool's pipes.
         self._last_thread: Callable[[], threading.Thread | None] = lambda: None
         self._submit_lock = threading.Lock()
@@ -109,7 +106,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
                 (self._worker_start, initializer, initargs),
                 max_tasks_per_child=max_tasks_per_child,
             )
-            CallQueue.patch(self._call_queue)
+            CallQueue.patch(self._call_queue, self._jobs.discard)
             ResultQueue.patch(self._result_queue)
             Wakeup.patch(self._executor_manager_thread_wakeup)
         except BaseException:
@@ -254,13 +251,15 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
         with self._submit_lock:
             if self._call_queue is not None:
                 self._call_queue.submitted.append((self._queue_count, fn))
+            # Before the job can log.
+            self._jobs.add(self._queue_count + 1)
             try:
                 future = super().submit(fn, *args, **kwargs)
             except BrokenProcessPool as error:
                 self._crash_reporter.explain(error)
                 raise
             # Private: how many jobs there were. Counting here would go wrong when a submit fails half-way.
-            future.job_id = self._queue_count  # type: ignore[attr-defined]
+            JobFuture.follow(future, self._queue_count, self._jobs)
         return future  # type: ignore[return-value]
 
     if sys.version_info >= (3, 14):
@@ -312,7 +311,7 @@ class LoggingProcessPoolExecutor(ProcessPoolExecutor):
                 self._relay.close()
                 self._processes.clear()
                 raise
-            PoolThread.patch(thread, self._crash_reporter, self._relay.close)
+            PoolThread.patch(thread, self._crash_reporter, self._jobs, self._relay.close)
             self._last_thread = weakref.ref(thread)
             self._listen()
         elif not hasattr(self, "_pool_thread") and not self._safe_to_dynamically_spawn_children:

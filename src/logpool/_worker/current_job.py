@@ -13,6 +13,8 @@ from concurrent.futures import process
 
 from logpool._process.hints import Any, Protocol
 from logpool._record.fields import Job
+from logpool._transport.queue import LogQueue
+from logpool._worker import own_context
 from logpool._worker.crash_file import INITIALIZER, CrashFile
 
 NO_JOB: Job = (None, None)
@@ -25,6 +27,9 @@ directory: str | None = None
 
 make_load: Callable[[], Load] | None = None
 """Called before each job is loaded."""
+
+log_queue: LogQueue | None = None
+"""By which this worker's records go to the pool's parent; None: it was not installed."""
 
 _crash_file: CrashFile | None = None
 
@@ -49,6 +54,7 @@ def prepare(
     new_directory: str | None,
     crash_file: CrashFile | None,
     new_make_load: Callable[[], Load],
+    new_log_queue: LogQueue,
 ) -> None:
     """Set what is above, in a worker that is started.
 
@@ -57,8 +63,10 @@ def prepare(
         new_directory: As above.
         crash_file: Where to write down what the worker runs.
         new_make_load: As above.
+        new_log_queue: As above.
     """
-    global parent_sentinel, directory, make_load, _crash_file, _job, _main_thread
+    global parent_sentinel, directory, make_load, log_queue, _crash_file, _job, _main_thread
+    log_queue = new_log_queue
     parent_sentinel = new_parent_sentinel
     directory = new_directory
     make_load = new_make_load
@@ -71,6 +79,7 @@ def begin(number: int, name: str) -> None:
     """Note that a job runs from now on."""
     global _job
     _job = number, name
+    own_context.begin()
     if _crash_file is not None:
         _crash_file.write_job(number, name)
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import process
 from multiprocessing import connection, queues
+from multiprocessing.reduction import ForkingPickler
 
 from logpool._process import directory
 from logpool._process.hints import Any
@@ -31,11 +32,13 @@ class CallQueue(process._SafeQueue):
     the `work_id` (from 0) and `fn` of what is put and got, and how the thread that feeds the pipe reports errors.
 
     Attributes:
+        on_drop: In the parent, called with the number of a job that can't be put.
         submitted: In the parent, in their order: the `work_id` of each job that isn't put yet, and the function that
             was submitted. A library that replaces `ProcessPoolExecutor.submit` has another put in its place.
     """
 
     submitted: deque[tuple[int, Callable[..., object]]]
+    on_drop: Callable[[int], object]
 
     pending_work_items: dict[int, Any]
     _poller: select.poll | None = None
@@ -44,13 +47,15 @@ class CallQueue(process._SafeQueue):
     _has_received = False
 
     @classmethod
-    def patch(cls, call_queue: Any) -> None:
+    def patch(cls, call_queue: Any, on_drop: Callable[[int], object]) -> None:
         """Make a pool's call queue one of this class. Runs in the parent, before the first worker is started.
 
         Args:
             call_queue: As the pool has made it.
+            on_drop: As above.
         """
         call_queue.submitted = deque()
+        call_queue.on_drop = on_drop
         # Else the thread that feeds the pipe ends also where it is the pickling of a job that raises this error.
         call_queue._ignore_epipe = False
         call_queue.__class__ = cls
@@ -79,6 +84,8 @@ class CallQueue(process._SafeQueue):
             return
         work_id: Any = getattr(obj, "work_id", None)
         work_item = self.pending_work_items.get(work_id)
+        if work_id is not None:
+            self.on_drop(work_id + 1)
         try:
             super()._on_queue_feeder_error(e, obj, *args, **kwargs)
         except BaseException:  # A callback's SystemExit, say. It would end the thread, and no other job would be run.
@@ -141,12 +148,19 @@ class ResultQueue(queues.SimpleQueue):  # type: ignore[type-arg]
     """The pool's result queue, on which no worker waits for a parent that is gone.
 
     A result that is larger than the pipe waits until somebody reads. The workers themselves hold copies of the reading
-    end, so that a worker whose parent was killed would wait for ever. Built on the private `_reader` and `_writer`, and
-    that `put` writes by the latter's `send_bytes` what it has pickled before.
+    end, so that a worker whose parent was killed would wait for ever.
+
+    A job's result comes behind its records: where this worker has logged since its last result, marks go into the log
+    queue first, and the result's attribute `log_marks` says how many. The parent keeps the result back until it has met
+    as many (_parent/jobs.py). A job that logs nothing has no marks.
+
+    Built on the private `_reader`, `_writer` and `_wlock`; on that `put` pickles, takes the lock and writes; and on the
+    class `_ResultItem`, whose `work_id` counts from 0, and whose objects are pickled with all their attributes.
     """
 
     _reader: connection.Connection
     _writer: Any
+    _wlock: Any
 
     @classmethod
     def patch(cls, result_queue: Any) -> None:
@@ -157,8 +171,8 @@ class ResultQueue(queues.SimpleQueue):  # type: ignore[type-arg]
         """
         result_queue.__class__ = cls
 
-    def put(self, obj: object, *args: Any, **kwargs: Any) -> None:
-        """Hand a result to the parent. Only workers call this.
+    def put(self, obj: Any, *args: Any, **kwargs: Any) -> None:
+        """Hand a result to the parent, behind marks for the records that came before it. Only workers call this.
 
         Args:
             obj: As the pool has it.
@@ -172,7 +186,20 @@ class ResultQueue(queues.SimpleQueue):  # type: ignore[type-arg]
         if not isinstance(self._writer, ResultWriter):
             self._reader.close()
             self._writer = ResultWriter(self._writer)
-        super().put(obj, *args, **kwargs)
+        log_queue = current_job.log_queue
+        if not isinstance(obj, process._ResultItem) or log_queue is None:
+            super().put(obj, *args, **kwargs)
+            return
+        item: Any = obj
+        item.log_marks = log_queue.marks_due
+        data = ForkingPickler.dumps(item)
+        # Behind what was logged by that. And before the lock is taken: where the log is full, this waits.
+        marks = log_queue.put_marks(b"%d" % (item.work_id + 1))
+        if marks != item.log_marks:
+            item.log_marks = marks
+            data = ForkingPickler.dumps(item)
+        with contextlib.nullcontext() if self._wlock is None else self._wlock:
+            self._writer.send_bytes(data)
 
 
 class ResultWriter:
