@@ -8,7 +8,8 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable
 from contextvars import Context
 from logging import Handler, LogRecord
 from logging.handlers import QueueListener
@@ -209,12 +210,14 @@ class RelayListener(QueueListener, forks.ForkAware):
         try:
             while self._handle_frames(self.queue.get_frames()):
                 pass
+            if self._finished:
+                self._jobs.end_listening(for_good=True)
         except (OSError, EOFError):
             self._manager_is_gone = self._finished = True
             self._jobs.end_listening(for_good=True)
             self.report(logging.ERROR, "The log manager process is gone. Workers write their records to stderr.")
 
-    def _handle_frames(self, frames: Iterable[Frame]) -> bool:
+    def _handle_frames(self, frames: deque[Frame]) -> bool:
         """Handle what was got. Raises nothing.
 
         Returns:
@@ -223,7 +226,10 @@ class RelayListener(QueueListener, forks.ForkAware):
         at_end = True
         jobs = self._jobs
         active: dict[Any, Job] = jobs.active
-        for frame in frames:
+        job: Job | None
+        context: Context | None
+        while frames:
+            frame = frames.popleft()
             at_end = False
             jobs.progress += 1
             body, flag = frame
@@ -233,6 +239,7 @@ class RelayListener(QueueListener, forks.ForkAware):
                     number, values = read_label(label)
                     record = rebuild(flat)
                 elif flag == MARK:
+                    job = context = None  # So that the context is freed.
                     jobs.meet(body)
                     continue
                 else:
@@ -243,6 +250,7 @@ class RelayListener(QueueListener, forks.ForkAware):
             if not flag:
                 number = record.__dict__.get("jobId")
             elif record is SENTINEL:
+                self.queue.give_back(frames)
                 return False
             elif isinstance(record, FlushMark):
                 self._end_flush(record.number, reached=True)

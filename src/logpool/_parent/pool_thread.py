@@ -22,7 +22,6 @@ from logpool._parent.crash_reporter import CrashReporter
 from logpool._parent.jobs import STUCK, Jobs
 from logpool._process.hints import Any
 
-
 WAKEUPS = 2**16
 """Bytes of wake-ups that are read at once."""
 

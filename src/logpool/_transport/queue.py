@@ -380,6 +380,15 @@ class LogQueue(forks.ForkAware):
             got, self._got = self._got, deque()
             return got
 
+    def give_back(self, frames: deque[Frame]) -> None:
+        """Have frames got again that `get_frames` has returned.
+
+        Args:
+            frames: The last ones.
+        """
+        with self._get_lock:
+            self._got.extendleft(reversed(frames))
+
     def _fill(self, timeout: float | None) -> bool:
         """Get more frames from the manager. The caller has _get_lock.
 

@@ -71,6 +71,7 @@ def prepare(
     directory = new_directory
     make_load = new_make_load
     _crash_file = crash_file
+    own_context.begin()
     _job = NO_JOB  # A pool in a job of another pool forks its workers with that job.
     _main_thread = threading.get_ident()
 

@@ -12,13 +12,13 @@ from logpool._process.hints import Any
 from logpool._record.label import Values
 
 _before = Context()
-"""The context in which the job began."""
+"""The context in which the job began, or the worker."""
 
 _UNSET: Any = object()
 
 
 def begin() -> None:
-    """Note the context in which a job begins."""
+    """Note the context in which a job begins, or the worker."""
     global _before
     _before = copy_context()
 
