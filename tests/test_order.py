@@ -331,21 +331,14 @@ def test_a_worker_that_is_killed_loses_no_result_that_waits(context: BaseContext
     waits = executor.submit(jobs.log, "gate")
     assert gate.reached.wait(30)
     assert executor.submit(jobs.square, 2).result(30) == 4  # So the first result is in the parent.
-    killed = executor.submit(os.kill, waits_pid(executor), signal.SIGKILL)
+    (worker,) = executor._processes
+    killed = executor.submit(os.kill, worker, signal.SIGKILL)
     with pytest.raises(BrokenProcessPool):
         killed.result(30)
-    assert waits.result(30) == waits_result(waits)
+    assert not waits.done()
     gate.opened.set()
+    assert waits.result(30) == worker
     executor.shutdown()
-
-
-def waits_pid(executor: LoggingProcessPoolExecutor) -> int:
-    return next(iter(executor._processes))
-
-
-def waits_result(future: Future[Any]) -> object:
-    assert future.exception() is None
-    return future.result()
 
 
 class Raises(logging.Handler):
@@ -500,9 +493,10 @@ def test_a_pool_that_an_error_in_its_thread_breaks_hands_over_the_results_that_w
         failed = executor.submit(jobs.square, 3)
         with pytest.raises(BrokenProcessPool):
             failed.result(30)
+        assert not waits.done()
+        gate.opened.set()
         waits.result(30)
     finally:
-        gate.opened.set()
         executor.shutdown()
         threading.excepthook = hook
 
@@ -515,6 +509,7 @@ def test_results_that_wait_are_handed_over_when_workers_are_killed_by_the_user(r
     assert gate.reached.wait(30)
     assert executor.submit(jobs.square, 2).result(30) == 4
     executor.kill_workers()
-    waits.result(30)
     gate.opened.set()
+    waits.result(30)
+    assert records.messages == ["gate"]
     executor.shutdown()

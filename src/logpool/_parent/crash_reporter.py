@@ -95,10 +95,6 @@ class CrashReporter:
             if not self.expected:
                 self._report(processes, running)
 
-    def flush(self) -> None:
-        """Wait until all is handled that was logged, REPORT_TIMEOUT at most."""
-        self._flush(REPORT_TIMEOUT)
-
     def add_reason(self, reason: str) -> None:
         """Note why the pool breaks, for the errors that say that it is broken."""
         self._reasons.append(reason)

@@ -216,9 +216,12 @@ class PoolThread(process._ExecutorManagerThread):
     def _held(self) -> set[int]:
         return {number - 1 for number in self.jobs.held}
 
+    def _take_held(self) -> dict[Any, Any]:
+        return {work_id: self.pending_work_items.pop(work_id) for work_id in self._held()}
+
     def _replace_dead_worker(self, *args: Any, **kwargs: Any) -> Any:
         # Newer Pythons start a worker here, or break the pool, if there are jobs left. Those that have a result aren't.
-        held = {work_id: self.pending_work_items.pop(work_id) for work_id in self._held()}
+        held = self._take_held()
         try:
             return super()._replace_dead_worker(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
         finally:
@@ -253,17 +256,32 @@ class PoolThread(process._ExecutorManagerThread):
         # A copy: `submit` may add to both meanwhile.
         running = {work_id + 1 for work_id in list(self.pending_work_items)} - self.jobs.held
         self.reporter.report(list(self.processes.values()), running)
-        if self.jobs.are_held:
-            self.reporter.flush()
-        self.jobs.release_all()
-        for result_item in self.jobs.ready():
-            with contextlib.suppress(BaseException):
-                self._finish(result_item)
         self._refuse_jobs()
-        for work_item in list(self.pending_work_items.values()):
-            explained: Any = ExplainedFuture(work_item.future, self.reporter)
-            work_item.future = explained
-        super().terminate_broken(*args, **kwargs)
+        # These have a result, which they get when the others have been told: a handler may wait for one of those.
+        held = self._take_held()
+        try:
+            for work_item in list(self.pending_work_items.values()):
+                explained: Any = ExplainedFuture(work_item.future, self.reporter)
+                work_item.future = explained
+            super().terminate_broken(*args, **kwargs)
+        finally:
+            self.pending_work_items.update(held)
+            self._finish_held()
+
+    def _finish_held(self) -> None:
+        """Hand all results over that are kept back, when the pool is broken, and so can't be woken as usual."""
+        woken = threading.Event()
+        self.jobs.wake = woken.set
+        while True:
+            woken.clear()
+            for result_item in self.jobs.ready():
+                with contextlib.suppress(BaseException):  # Of a callback.
+                    self._finish(result_item)
+            if not self.jobs.are_held:
+                return
+            progress = self.jobs.progress
+            if not woken.wait(STUCK) and self.jobs.progress == progress:
+                self.jobs.release_all()
 
     def _refuse_jobs(self) -> None:
         # Pythons before 3.12 go on without the pool's lock. A `submit` in the midst of what follows ends this thread
