@@ -65,5 +65,5 @@ def test_a_block_never_ends_within_a_frame() -> None:
 
 
 def test_a_length_that_nothing_can_have_is_refused() -> None:
-    with pytest.raises(ValueError, match="2,147,483,647 bytes where at most 268,435,456 are allowed"):
+    with pytest.raises(ValueError, match="536,870,911 bytes where at most 268,435,456 are allowed"):
         Assembler(READ_SIZE).feed(memoryview(b"\xff\xff\xff\xff"))

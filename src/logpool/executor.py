@@ -21,11 +21,11 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 
 from logpool._parent.crash_reporter import CrashReporter
+from logpool._parent.jobs import JobFuture, Jobs
 from logpool._parent.main_module_guard import main_module_guarded
 from logpool._parent.pool_thread import PoolThread, Wakeup
 from logpool._parent.settings_watch import SettingsWatch
@@ -44,11 +44,6 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     T = TypeVar("T")
-
-    class JobFuture(Future[T]):
-        """What `submit` returns is a plain future with one more attribute. For type checkers alone."""
-
-        job_id: int
 
 
 class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
@@ -93,7 +88,8 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         # Here, because a spawned worker imports the main module, and with it this one, but makes no executor as a rule.
         from logpool._parent.service import RelayService
 
-        self._relay = RelayService(mp_context, log_handlers, log_level, log_backlog)
+        self._jobs = Jobs()
+        self._relay = RelayService(mp_context, log_handlers, log_level, log_backlog, self._jobs)
         # The pool's thread, also when `shutdown` has let go of it. Weakly, because it has the pool's pipes.
         self._last_thread: Callable[[], threading.Thread | None] = lambda: None
         self._submit_lock = threading.Lock()
@@ -112,7 +108,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
                 (self._worker_start, initializer, initargs),
                 max_tasks_per_child=max_tasks_per_child,
             )
-            CallQueue.patch(cpython.call_queue_of(self))
+            CallQueue.patch(cpython.call_queue_of(self), self._jobs.discard)
             ResultQueue.patch(cpython.result_queue_of(self))
             Wakeup.patch(cpython.wakeup_of(self))
         except BaseException:
@@ -259,12 +255,14 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             call_queue = cpython.call_queue_of(self)
             if call_queue is not None:
                 call_queue.submitted.append((cpython.job_count_of(self), fn, self._settings_watch.changes()))
+            # Before the job can log.
+            self._jobs.add(cpython.job_count_of(self) + 1)
             try:
                 future = super().submit(fn, *args, **kwargs)
             except BrokenProcessPool as error:
                 self._crash_reporter.explain(error)
                 raise
-            future.job_id = cpython.job_count_of(self)  # type: ignore[attr-defined]
+            JobFuture.follow(future, cpython.job_count_of(self), self._jobs)
         return future  # type: ignore[return-value]
 
     if sys.version_info >= (3, 14):
@@ -311,6 +309,6 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             self._relay.close()
             cpython.workers_of(self).clear()
             raise
-        PoolThread.patch(thread, self._crash_reporter, self._relay.close)
+        PoolThread.patch(thread, self._crash_reporter, self._jobs, self._relay.close)
         self._last_thread = weakref.ref(thread)
         self._listen()

@@ -9,16 +9,21 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
 from logging import Handler, LogRecord
 from logging.handlers import QueueListener
 
 from logpool._parent.call_site import call_from, call_handlers
+from logpool._parent.jobs import Job, Jobs
 from logpool._parent.record_factory import by_factory
 from logpool._process import forks
 from logpool._process.hints import Any
+from logpool._record.label import Values, read_label
+from logpool._record.rebuild import rebuild
 from logpool._transport.queue import LogQueue
-from logpool._transport.wire import Frame
+from logpool._transport.wire import LABELLED, MARK, Frame, split_label
 
 logger = logging.getLogger("logpool")
 
@@ -57,15 +62,18 @@ class RelayListener(QueueListener, forks.ForkAware):
 
     queue: LogQueue
 
-    def __init__(self, queue: LogQueue, handlers: tuple[Handler, ...] | None = None) -> None:
+    def __init__(self, queue: LogQueue, handlers: tuple[Handler, ...] | None = None, jobs: Jobs | None = None) -> None:
         """Make a listener that isn't started.
 
         Args:
             queue: Where the records come from.
             handlers: Get every record that their level lets through; None: the loggers of this process do.
+            jobs: The pool's, in whose contexts their records are handled; None: there is no pool.
         """
         super().__init__(queue, *(handlers or ()), respect_handler_level=True)
         self._by_logger = handlers is None
+        self._jobs = Jobs() if jobs is None else jobs
+        queue.on_mark = self._jobs.meet
         self._lock = threading.Lock()  # Held while the thread is started, stopped, and waited for.
         self._running: threading.Thread | None = None
         self._finishes = False  # Whether `finish` was called: the queue ends.
@@ -94,10 +102,12 @@ class RelayListener(QueueListener, forks.ForkAware):
             self.queue.reserved = self._has_thread = True
             self._thread_is_over.clear()
             self._running = thread  # Before it runs: its first record's handler may ask whether it is in this thread.
+            self._jobs.begin_listening()
             try:
                 thread.start()
             except BaseException:
                 self._running = None
+                self._jobs.end_listening()
                 self.queue.reserved = self._has_thread = False
                 raise
 
@@ -185,8 +195,10 @@ class RelayListener(QueueListener, forks.ForkAware):
 
     def _run_in_thread(self) -> None:
         try:
+            self._jobs.listen_here()
             self.run()
         finally:
+            self._jobs.end_listening()
             self.queue.reserved = self._has_thread = False
             for number in list(self._flushes):
                 self._end_flush(number, reached=False)
@@ -201,36 +213,68 @@ class RelayListener(QueueListener, forks.ForkAware):
         try:
             while self._handle_frames(self.queue.get_frames()):
                 pass
+            if self._finished:
+                self._jobs.end_listening(for_good=True)
         except (OSError, EOFError):
             self._manager_is_gone = self._finished = True
+            self._jobs.end_listening(for_good=True)
             self.report(
                 logging.ERROR, "The log manager process is gone. Workers write their records to stderr from now on."
             )
 
-    def _handle_frames(self, frames: Iterable[Frame]) -> bool:
+    def _handle_frames(self, frames: deque[Frame]) -> bool:
         """Handle what was got. Raises nothing.
 
         Returns:
             False behind the sentinel, or at the end of the queue.
         """
         at_end = True
-        for frame in frames:
+        jobs = self._jobs
+        active: dict[Any, Job] = jobs.active
+        job: Job | None
+        context: Context | None
+        while frames:
+            frame = frames.popleft()
             at_end = False
-            _, pickled = frame
+            jobs.progress += 1
+            body, flag = frame
             try:
-                record = self.queue.decode(frame)
+                if flag == LABELLED:
+                    label, flat = split_label(body)
+                    number, values = read_label(label)
+                    record = rebuild(flat)
+                elif flag == MARK:
+                    job = context = None  # So that the context is freed.
+                    jobs.meet(body)
+                    continue
+                else:
+                    record, number, values = self.queue.decode(frame), None, None
             except BaseException:  # As in `handle`.
                 self.report(logging.ERROR, "A record was lost: it can't be rebuilt in this process.", exc_info=True)
                 continue
-            if pickled:
-                if record is SENTINEL:
-                    return False
-                if isinstance(record, FlushMark):
-                    self._end_flush(record.number, reached=True)
-                    continue
-            self.handle(record)
+            if not flag:
+                number = record.__dict__.get("jobId")
+            elif record is SENTINEL:
+                self.queue.give_back(frames)
+                return False
+            elif isinstance(record, FlushMark):
+                self._end_flush(record.number, reached=True)
+                continue
+            job = active.get(number)
+            if values:
+                context = Context() if job is None else job.context.copy()
+                context.run(self._handle_with, values, record)
+            elif job is None:
+                self.handle(record)
+            else:
+                job.context.run(self.handle, record)
         self._finished = at_end
         return not at_end
+
+    def _handle_with(self, values: Values, record: LogRecord) -> None:
+        for variable, value in values:
+            variable.set(value)
+        self.handle(record)
 
     def handle(self, record: LogRecord) -> None:
         """Have a record handled. An error in a handler or filter is reported, and costs no other record.

@@ -15,11 +15,16 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 from traceback import format_exception, format_exception_only
 
 from logpool._parent.crash_reporter import CrashReporter
+from logpool._parent.jobs import STUCK, Jobs
 from logpool._process import cpython
 from logpool._process.hints import Any
+
+WAKEUPS = 2**16
+"""Bytes of wake-ups that are read at once."""
 
 
 class Wakeup(cpython.ThreadWakeup):
@@ -32,6 +37,9 @@ class Wakeup(cpython.ThreadWakeup):
     A forked child, too, does this for all its parent's pools when it exits. They have no thread there, but the lock,
     Python's own or this one, may be one that another thread of the parent held when it forked: held for ever.
     """
+
+    _closed: bool
+    _reader: Any
 
     guard: contextlib.AbstractContextManager[object]
     owner: int
@@ -46,6 +54,8 @@ class Wakeup(cpython.ThreadWakeup):
         """
         wakeup.guard = contextlib.nullcontext() if cpython.has_lock(wakeup) else threading.Lock()
         wakeup.owner = os.getpid()
+        if os.name == "posix":
+            os.set_blocking(cpython.reading_end_of(wakeup).fileno(), False)
         wakeup.__class__ = cls
 
     def wakeup(self, *args: Any, _getpid: Callable[[], int] = os.getpid, **kwargs: Any) -> None:
@@ -54,6 +64,19 @@ class Wakeup(cpython.ThreadWakeup):
         if _getpid() == self.owner:
             with self.guard:
                 super().wakeup(*args, **kwargs)
+
+    def clear(self, *args: Any, **kwargs: Any) -> None:
+        """Take all wake-ups that there are. The pool's thread does so each time that it was woken.
+
+        By one read of what is in the pipe, where the base class polls it before and after each wake-up: that takes
+        more time than all else that a job costs beside the stock pool.
+        """
+        if cpython.is_closed(self) or os.name != "posix":
+            super().clear(*args, **kwargs)
+            return
+        with contextlib.suppress(BlockingIOError):
+            while len(os.read(cpython.reading_end_of(self).fileno(), WAKEUPS)) == WAKEUPS:
+                pass
 
     def close(self, *args: Any, **kwargs: Any) -> None:
         """Close the pipe. The pool's thread does so when it ends."""
@@ -85,20 +108,24 @@ class PoolThread(cpython.ExecutorManagerThread):
     """
 
     reporter: CrashReporter
+    jobs: Jobs
     at_end: Callable[[], object]
     over: threading.Event
 
     @classmethod
-    def patch(cls, thread: Any, reporter: CrashReporter, at_end: Callable[[], object]) -> None:
+    def patch(cls, thread: Any, reporter: CrashReporter, jobs: Jobs, at_end: Callable[[], object]) -> None:
         """Make a pool's thread one of this class. Runs before the thread does.
 
         Args:
             thread: As the pool has made it.
             reporter: Told when a worker has died.
+            jobs: The pool's.
             at_end: Called in the thread when the pool has ended.
         """
         thread.thread_wakeup.owner = os.getpid()
         thread.reporter = reporter
+        thread.jobs = jobs
+        jobs.wake = thread.thread_wakeup.wakeup
         thread.at_end = at_end
         thread.over = threading.Event()
         thread.__class__ = cls
@@ -145,14 +172,39 @@ class PoolThread(cpython.ExecutorManagerThread):
         """Wait for what comes next, as the base class does, if there is a worker from which it can come."""
         if not cpython.REPLACES_DEAD_WORKERS and not self._has_worker():
             return None, True, ["the last worker has left by max_tasks_per_child, and the executor is gone"]
-        return super().wait_result_broken_or_wakeup(*args, **kwargs)
+        if self.jobs.are_held and self._was_woken():
+            came: Any = None, False, None
+        else:
+            came = super().wait_result_broken_or_wakeup(*args, **kwargs)
+        for result_item in self.jobs.ready():
+            self._finish(result_item)
+        return came
+
+    def _was_woken(self) -> bool:
+        """Wait as the base class does. If the listener is stuck meanwhile, hold nothing back any more.
+
+        Returns:
+            Whether nothing came but a wake-up, which is taken.
+        """
+        results: Any = self.result_queue
+        sources = [cpython.result_reader_of(results), cpython.reading_end_of(self.thread_wakeup)]
+        sources += [worker.sentinel for worker in list(self.processes.values())]
+        progress = self.jobs.progress
+        while not (ready := connection.wait(sources, STUCK)):
+            if self.jobs.progress == progress:
+                self.jobs.release_all()
+            progress = self.jobs.progress
+        if ready != [cpython.reading_end_of(self.thread_wakeup)]:
+            return False
+        self.thread_wakeup.clear()
+        return True
 
     def _has_worker(self) -> bool:
         """Return whether there is a worker for the jobs, after another was started if need be and possible."""
         # Pythons before 3.14.10 and 3.15 don't replace a worker that has left by `max_tasks_per_child` once the
         # executor was collected or shut down without waiting, or when a count of idle workers that includes it says
         # that there is another; they wait for a result that can't come.
-        if self.processes or not self.pending_work_items:
+        if self.processes or len(self.pending_work_items) <= len(self._held()):
             return True
         with self.shutdown_lock:  # A `submit` that goes on has it until there is its worker.
             executor = self.executor_reference()
@@ -160,8 +212,30 @@ class PoolThread(cpython.ExecutorManagerThread):
                 cpython.spawn_worker(executor)
             return bool(self.processes)
 
+    def _held(self) -> set[int]:
+        return {number - 1 for number in self.jobs.held}
+
+    def _take_held(self) -> dict[Any, Any]:
+        return {work_id: self.pending_work_items.pop(work_id) for work_id in self._held()}
+
+    def _replace_dead_worker(self, *args: Any, **kwargs: Any) -> Any:
+        # Newer Pythons start a worker here, or break the pool, if there are jobs left. Those that have a result aren't.
+        held = self._take_held()
+        try:
+            return super()._replace_dead_worker(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
+        finally:
+            self.pending_work_items.update(held)
+
     def process_result_item(self, result_item: Any, *args: Any, **kwargs: Any) -> None:
-        """Hand a result to its future, as the base class does."""
+        """Hand a result to its future, as the base class does, or keep it back until its records have been handled.
+
+        The job stays among the pending ones until then, so that this thread does not end.
+        """
+        marks = getattr(result_item, "log_marks", None)
+        if marks is None or not self.jobs.hold(result_item.work_id + 1, marks, result_item):
+            self._finish(result_item, *args, **kwargs)
+
+    def _finish(self, result_item: Any, *args: Any, **kwargs: Any) -> None:
         work_id: Any = getattr(result_item, "work_id", None)
         work_item = self.pending_work_items.get(work_id)
         try:
@@ -179,13 +253,34 @@ class PoolThread(cpython.ExecutorManagerThread):
             **kwargs: As the base class has them.
         """
         # A copy: `submit` may add to both meanwhile.
-        running = {work_id + 1 for work_id in list(self.pending_work_items)}
+        running = {work_id + 1 for work_id in list(self.pending_work_items)} - self.jobs.held
         self.reporter.report(list(self.processes.values()), running)
         self._refuse_jobs()
-        for work_item in list(self.pending_work_items.values()):
-            explained: Any = ExplainedFuture(work_item.future, self.reporter)
-            work_item.future = explained
-        super().terminate_broken(*args, **kwargs)
+        # These have a result, which they get when the others have been told: a handler may wait for one of those.
+        held = self._take_held()
+        try:
+            for work_item in list(self.pending_work_items.values()):
+                explained: Any = ExplainedFuture(work_item.future, self.reporter)
+                work_item.future = explained
+            super().terminate_broken(*args, **kwargs)
+        finally:
+            self.pending_work_items.update(held)
+            self._finish_held()
+
+    def _finish_held(self) -> None:
+        """Hand all results over that are kept back, when the pool is broken, and so can't be woken as usual."""
+        woken = threading.Event()
+        self.jobs.wake = woken.set
+        while True:
+            woken.clear()
+            for result_item in self.jobs.ready():
+                with contextlib.suppress(BaseException):  # Of a callback.
+                    self._finish(result_item)
+            if not self.jobs.are_held:
+                return
+            progress = self.jobs.progress
+            if not woken.wait(STUCK) and self.jobs.progress == progress:
+                self.jobs.release_all()
 
     def _refuse_jobs(self) -> None:
         # Pythons before 3.12 go on without the pool's lock. A `submit` in the midst of what follows ends this thread

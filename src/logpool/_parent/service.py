@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from multiprocessing import util
 from multiprocessing.context import BaseContext
 
+from logpool._parent.jobs import Jobs
 from logpool._parent.listener import RelayListener
 from logpool._parent.main_module_guard import main_module_guarded
 from logpool._parent.manager import LogManager, State
@@ -45,8 +46,10 @@ class RelayService:
         handlers: Iterable[logging.Handler] | None,
         level: int | str | None,
         backlog: int,
+        jobs: Jobs | None = None,
     ) -> None:
-        """Check the arguments, which are `LogRelay`'s. Nothing is started."""
+        """Check the arguments, which are `LogRelay`'s, and `RelayListener`'s. Nothing is started."""
+        self._jobs = jobs
         self._handlers = None if handlers is None else _check_handlers(handlers)
         self._level = None if level is None else _check_level(level)
         self._backlog = _check_backlog(backlog)
@@ -80,7 +83,7 @@ class RelayService:
         """Return the same for this process, not started, and drop what is left of this one."""
         if self.is_inherited and not self.is_new:
             self.manager.parent_sentinel.close()
-        return RelayService(self._context, self._handlers, self._level, self._backlog)
+        return RelayService(self._context, self._handlers, self._level, self._backlog, self._jobs)
 
     def prepare(self) -> None:
         """Make all that children need. They may be started from now on; `launch` and `listen` are due.
@@ -94,7 +97,7 @@ class RelayService:
         try:
             self.manager.prepare()
             queue = self.manager.queue
-            self.listener = RelayListener(queue, self._handlers)
+            self.listener = RelayListener(queue, self._handlers, self._jobs)
             self.installation = Installation(queue, self._level, to_all=self._handlers is not None)
             # Also when this is collected, or when the interpreter exits.
             self._finalize = util.Finalize(self, _close, args=(self.listener, self.manager), exitpriority=1)

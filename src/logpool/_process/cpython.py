@@ -17,13 +17,20 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, process
+from concurrent.futures import Future, ProcessPoolExecutor, process
 from multiprocessing import connection, queues, util
 from multiprocessing import process as processes
+from multiprocessing.reduction import ForkingPickler
 
-from logpool._process.hints import Any
+from logpool._process.hints import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 # The executor.
 
@@ -140,10 +147,40 @@ process_chunk = process._process_chunk
 """What `Executor.map` submits a partial of, with the user's function as its first argument."""
 
 
+class FutureHooks(Future["T"]):
+    """A future whose subclass is told when it is asked for anything."""
+
+    def on_use(self) -> None:
+        """Do what must be done before a thread asks or waits for anything of the future."""
+
+    # Whatever a future is asked, by its methods or by `wait` and `as_completed`, takes this lock first.
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
+        self.on_use()
+        condition: threading.Condition = self.__dict__["_condition"]
+        return condition
+
+
 # The pool's thread.
 
 ThreadWakeup = process._ThreadWakeup
 """The class of `wakeup_of`: `wakeup()` is called in any thread, `close()` in the pool's when that ends."""
+
+
+def reading_end_of(wakeup: Any) -> Any:
+    """Return the connection that can be read when a `ThreadWakeup` was called. `clear()` reads it empty."""
+    return wakeup._reader
+
+
+def is_closed(wakeup: Any) -> bool:
+    """Return whether a `ThreadWakeup` was closed."""
+    closed: bool = wakeup._closed
+    return closed
+
+
+def result_reader_of(result_queue: Any) -> Any:
+    """Return the connection from which the pool's thread reads results."""
+    return result_queue._reader
 
 
 def has_lock(wakeup: Any) -> bool:
@@ -225,6 +262,14 @@ def is_job(obj: object) -> bool:
     return isinstance(obj, process._CallItem)
 
 
+def is_result(obj: object) -> bool:
+    """Return whether this is what a worker puts into the result queue for a job. It has the job's `work_id`, from 0.
+
+    It is pickled with all its attributes, also those that are added.
+    """
+    return isinstance(obj, process._ResultItem)
+
+
 def close_reading_end(call_queue: Any) -> None:
     """Close this process's reading end of the call queue, so that no write waits for workers that have ended."""
     call_queue._reader.close()
@@ -239,6 +284,16 @@ class ResultQueueHooks(queues.SimpleQueue):  # type: ignore[type-arg]
 
     _reader: connection.Connection
     _writer: Any
+    _wlock: Any
+
+    def pickled(self, obj: object) -> Any:
+        """Return what `put` writes for an object."""
+        return ForkingPickler.dumps(obj)
+
+    def put_pickled(self, data: Any) -> None:
+        """Write it, with the lock that lets one worker at a time do so, where the system needs one."""
+        with contextlib.nullcontext() if self._wlock is None else self._wlock:
+            self._writer.send_bytes(data)
 
     @property
     def reader(self) -> connection.Connection:

@@ -9,8 +9,8 @@ the same there. An argument that doesn't, or that can't be pickled or loaded, ar
 (unpack_args.py), which prints as it did here. That one alone: the message and the other arguments stay what they are.
 
 What is only printed: objects that pickle refuses, that take more than `MAX_ARGUMENT` bytes, that have a `__del__` (see
-`_Pickler`), or that are lazy (see `_is_lazy`), and those whose text is another in the parent, as that of a default `repr` with its address. A filter
-can't tell their type, but their text and place.
+`_Pickler`), or that are lazy (see `_is_lazy`), and those whose text is another in the parent, as that of a default
+`repr` with its address. A filter can't tell their type, but their text and place.
 """
 
 from __future__ import annotations

@@ -34,7 +34,10 @@ from logpool._transport import pipe
 from logpool._transport.consumer import Consumer
 from logpool._transport.wire import (
     END,
+    LABEL_SIZE,
+    LABELLED,
     LARGE,
+    MARK,
     NO_SIGNAL,
     PICKLED,
     PIPE,
@@ -49,6 +52,7 @@ from logpool._transport.wire import (
     header_of,
     receive,
     split,
+    split_label,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +76,10 @@ class LogQueue(forks.ForkAware):
     Attributes:
         address: Where the manager process listens.
         reserved: Whether the relay's own listener takes what is put, so that `get` isn't for others.
+        on_mark: Called by `get` with each mark that it meets, which it doesn't return; None: marks are dropped.
     """
+
+    on_mark: Callable[[bytes | memoryview], object] | None = None
 
     def __init__(
         self,
@@ -104,6 +111,7 @@ class LogQueue(forks.ForkAware):
         self._writing = False
         self._stream: Stream | None = None
         self._spare: list[Stream] = []
+        self._is_unmarked = False  # Whether anything was put since the last mark.
         self._get_lock = threading.RLock()
         self._consumer = consumer
         self._got: deque[Frame] = deque()
@@ -167,24 +175,60 @@ class LogQueue(forks.ForkAware):
         body = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
         self._put(header_of(body, PICKLED), body)
 
-    def put_record(self, flat: bytes) -> None:
+    def put_record(self, flat: bytes, label: bytes = b"") -> None:
         """Put a log record, which is got as a `logging.LogRecord`.
 
         Args:
             flat: As `flatten` makes it.
+            label: What the relay's listener is to know besides. `get` drops it.
 
         Raises:
             OSError: As for `put`.
             EOFError: As for `put`.
             ValueError: As for `put`.
         """
-        self._put(header_of(flat), flat)
+        if label:
+            body = b"".join((LABEL_SIZE.pack(len(label)), label, flat))
+            self._put(header_of(body, LABELLED), body)
+        else:
+            self._put(header_of(flat), flat)
 
-    def _put(self, header: bytes, body: bytes) -> None:
+    @property
+    def marks_due(self) -> int:
+        """How many marks it takes to follow all that this process has put; 0: nothing was put since the last ones."""
+        return 1 + len(self._spare) if self._is_unmarked else 0
+
+    def put_marks(self, body: bytes) -> int:
+        """Put a mark behind all that this process has put: one into each stream, as each may be read before another.
+
+        Args:
+            body: By which the process that gets knows the marks.
+
+        Returns:
+            How many marks were put. 0: none was due; or the manager process is gone, and none will come.
+        """
+        due = self.marks_due
+        if not due:
+            return 0
+        self._is_unmarked = False  # Before: what another thread puts meanwhile may come behind.
+        header = header_of(body, MARK)
+        try:
+            self._put(header, body, is_mark=True)
+            for _ in range(due - 1):
+                with self._put_lock:
+                    stream = self._spare.pop(0)
+                self._put_into(stream, header + body)
+        except (OSError, EOFError):
+            return 0
+        return due
+
+    def _put(self, header: bytes, body: bytes, *, is_mark: bool = False) -> None:
         if self._consumer is not None:
             self._consumer.request(PUT + header + body)
             return
         with self._put_lock:
+            if not is_mark:
+                self._is_unmarked = True
             if self._writing:
                 self._put_aside(header + body)
                 return
@@ -282,11 +326,12 @@ class LogQueue(forks.ForkAware):
         if not self._get_lock.acquire(block, -1 if timeout is None or not block else timeout):
             raise queue.Empty
         try:
-            if not self._got:
+            self._pass_marks()
+            while not self._got:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                self._fill(left if block else 0.0)
-            if not self._got:
-                raise queue.Empty
+                if not self._fill(left if block else 0.0):
+                    raise queue.Empty
+                self._pass_marks()
             frame = self._got.popleft()
         finally:
             self._get_lock.release()
@@ -308,8 +353,9 @@ class LogQueue(forks.ForkAware):
         if not self._get_lock.acquire(blocking=False):
             return True  # Another thread waits for an item, or is just being given what there was.
         try:
-            if not self._got:
-                self._fill(0.0)
+            self._pass_marks()
+            while not self._got and self._fill(0.0):
+                self._pass_marks()
             return not self._got
         finally:
             self._get_lock.release()
@@ -334,11 +380,32 @@ class LogQueue(forks.ForkAware):
             got, self._got = self._got, deque()
             return got
 
-    def _fill(self, timeout: float | None) -> None:
-        """Get more frames from the manager. The caller has _get_lock."""
+    def give_back(self, frames: deque[Frame]) -> None:
+        """Have frames got again that `get_frames` has returned.
+
+        Args:
+            frames: The last ones.
+        """
+        with self._get_lock:
+            self._got.extendleft(reversed(frames))
+
+    def _fill(self, timeout: float | None) -> bool:
+        """Get more frames from the manager. The caller has _get_lock.
+
+        Returns:
+            Whether there were any.
+        """
         if self._consumer is None:
             raise RuntimeError("only the process that made the log queue can get from it")
         self._got.extend(split(self._consumer.receive(timeout) or b""))
+        return bool(self._got)
+
+    def _pass_marks(self) -> None:
+        """Take the marks that come next, which aren't for users. The caller has _get_lock."""
+        while self._got and self._got[0][1] == MARK:
+            mark, _ = self._got.popleft()
+            if self.on_mark is not None:
+                self.on_mark(mark)
 
     def end(self) -> None:
         """End the queue: what was put before is got, what a producer puts later is refused.
@@ -355,8 +422,10 @@ class LogQueue(forks.ForkAware):
         Raises:
             Exception: What unpickling raises, for an item whose class this process can't import, for example.
         """
-        body, pickled = frame
-        return pickle.loads(body) if pickled else self._rebuild(body)
+        body, flag = frame
+        if flag == PICKLED:
+            return pickle.loads(body)
+        return self._rebuild(split_label(body)[1] if flag else body)
 
 
 def _await_acknowledgement(stream: Stream) -> None:

@@ -11,8 +11,9 @@
              ── ASK, NOW, PUT frame, END ─────▶
              ◀───────────────────────── block ──          frames, one behind the other
 
-A frame is a header of four bytes and a body. The header is the body's length in bytes, big-endian, with its highest bit
-set where the body is a pickle. What is in a body is the business of the processes at the ends.
+A frame is a header of four bytes and a body. The header is the body's length in bytes, big-endian, with one of its
+highest bits set where the body isn't a record alone (PICKLED, MARK, LABELLED). What is in a body is the business of the
+processes at the ends.
 """
 
 from __future__ import annotations
@@ -35,8 +36,17 @@ UNIX: Any = getattr(socket, "AF_UNIX", None)
 # Frames.
 
 HEADER = struct.Struct("!I")
+
 PICKLED = 1 << 31
-LENGTH = PICKLED - 1
+"""The body is a pickle."""
+
+MARK = 1 << 30
+"""The body is a mark: it says that all that its producer had put before has come out of the queue."""
+
+LABELLED = 1 << 29
+"""The body is a label and a record, in this order."""
+
+LENGTH = LABELLED - 1
 
 MAX_BODY = 256 * 2**20
 """Most bytes that one item may take: 256 MiB. The manager holds a frame in memory whole, so there must be a limit."""
@@ -44,8 +54,11 @@ MAX_BODY = 256 * 2**20
 DEFAULT_BACKLOG = 64 * 2**20
 """Bytes of frames that the manager holds before producers wait: 64 MiB."""
 
-Frame = tuple[bytes | memoryview, bool]
-"""The body of a frame that came out of the queue, and whether it is a pickle. A plain tuple, because there are many."""
+Frame = tuple[bytes | memoryview, int]
+"""The body of a frame that came out of the queue, and its flag; 0: a record. A plain tuple, because there are many."""
+
+LABEL_SIZE = struct.Struct("!I")
+"""How many bytes a label takes: before the label."""
 
 LARGE = 2**16
 """Bytes from which on it costs less to avoid a copy of a body than to make it."""
@@ -106,8 +119,14 @@ def split(block: bytes) -> Iterator[Frame]:
         start += 4
         length = header & LENGTH
         stop = start + length
-        yield block[start:stop] if length < LARGE else memoryview(block)[start:stop], header != length
+        yield block[start:stop] if length < LARGE else memoryview(block)[start:stop], header - length
         start = stop
+
+
+def split_label(body: bytes | memoryview) -> tuple[bytes | memoryview, bytes | memoryview]:
+    """Take the body of a frame that is LABELLED apart, into label and record."""
+    end = LABEL_SIZE.size + LABEL_SIZE.unpack_from(body)[0]
+    return body[LABEL_SIZE.size : end], body[end:]
 
 
 def header_of(body: bytes, flag: int = 0) -> bytes:
@@ -115,7 +134,7 @@ def header_of(body: bytes, flag: int = 0) -> bytes:
 
     Args:
         body: The frame's body.
-        flag: PICKLED if the body is a pickle.
+        flag: PICKLED, MARK or LABELLED; 0: the body is a record.
 
     Raises:
         ValueError: The body is larger than MAX_BODY.

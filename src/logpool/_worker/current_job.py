@@ -13,6 +13,8 @@ from collections.abc import Callable
 from logpool._process import cpython
 from logpool._process.hints import Any
 from logpool._record.fields import Job
+from logpool._transport.queue import LogQueue
+from logpool._worker import own_context
 from logpool._worker.crash_file import INITIALIZER, CrashFile
 
 NO_JOB: Job = (None, None)
@@ -27,6 +29,9 @@ _take_over: Callable[[bytes], object] | None = None
 
 _settings = 0
 """The number of the parent's settings that this worker has taken over last."""
+
+log_queue: LogQueue | None = None
+"""By which this worker's records go to the pool's parent; None: it was not installed."""
 
 _crash_file: CrashFile | None = None
 
@@ -44,6 +49,7 @@ def prepare(
     new_directory: str | None,
     crash_file: CrashFile | None,
     take_over: Callable[[bytes], object],
+    new_log_queue: LogQueue,
 ) -> None:
     """Set what is above, in a worker that is started.
 
@@ -52,13 +58,16 @@ def prepare(
         new_directory: As above.
         crash_file: Where to write down what the worker runs.
         take_over: Called with the parent's settings where they have changed.
+        new_log_queue: As above.
     """
-    global parent_sentinel, directory, _take_over, _settings, _crash_file, _job, _main_thread
+    global parent_sentinel, directory, log_queue, _take_over, _settings, _crash_file, _job, _main_thread
+    log_queue = new_log_queue
     parent_sentinel = new_parent_sentinel
     directory = new_directory
     _take_over = take_over
     _settings = 0
     _crash_file = crash_file
+    own_context.begin()
     _job = NO_JOB  # A pool in a job of another pool forks its workers with that job.
     _main_thread = threading.get_ident()
 
@@ -79,6 +88,7 @@ def begin(number: int, name: str) -> None:
     """Note that a job runs from now on."""
     global _job
     _job = number, name
+    own_context.begin()
     if _crash_file is not None:
         _crash_file.write_job(number, name)
 

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from logging import LogRecord
 from logging.handlers import QueueHandler
@@ -13,14 +14,22 @@ from logging.handlers import QueueHandler
 from logpool._process.hints import Any
 from logpool._record.fields import PLAIN, Job
 from logpool._record.flatten import flatten
+from logpool._record.label import make_label
 from logpool._transport.queue import LogQueue
-from logpool._transport.wire import MAX_BODY
+from logpool._transport.wire import LARGE, MAX_BODY
 from logpool._worker.mirror import with_top
+from logpool._worker.own_context import own_values
 
 KEPT = 2**20
 """Characters that are kept of each text in a record that is too large."""
 
 _formatter = logging.Formatter(logging.BASIC_FORMAT)
+
+
+class _Labelling(threading.local):
+    """Whether the thread is just making a label."""
+
+    busy = False
 
 
 class RelayHandler(QueueHandler):
@@ -48,6 +57,7 @@ class RelayHandler(QueueHandler):
         super().__init__(queue)
         self._job_of = job_of
         self._main_module = main_module
+        self._labelling = _Labelling()
 
     def prepare(self, record: LogRecord) -> Any:
         """Make bytes of a record. It isn't changed, for the sake of handlers that the user may add.
@@ -79,11 +89,30 @@ class RelayHandler(QueueHandler):
                 size = sys.maxsize
             if size > MAX_BODY:
                 flat = self._shorten(record, size)
-            self.queue.put_record(flat)
+            self.queue.put_record(flat, self._label(record, len(flat)))
         except (OSError, EOFError):  # The manager process is gone, or can't be reached: no descriptor is left, say.
             self._write(record)
         except Exception:
             self.handleError(record)
+
+    def _label(self, record: LogRecord, size: int) -> bytes:
+        """Return a record's label; empty: it needs none.
+
+        Args:
+            record: The record.
+            size: Bytes that it takes.
+        """
+        if self._job_of is None or self._labelling.busy:
+            return b""
+        values = own_values()
+        if not values and "jobId" not in record.__dict__:
+            return b""
+        self._labelling.busy = True  # A value that logs while it is pickled, say.
+        try:
+            label = make_label(self._job_of()[0], values)
+        finally:
+            self._labelling.busy = False
+        return label if size + len(label) < MAX_BODY - LARGE else b""
 
     def handle(self, record: LogRecord) -> bool | LogRecord:  # type: ignore[override]  # As in Python 3.12.
         """Emit a record, without the handler's lock: the queue has its own.

@@ -28,24 +28,28 @@ class CallQueue(cpython.CallQueueHooks):
     A pool doesn't tell which worker took which job, and leaves idle workers waiting for ever when it is killed.
 
     Attributes:
+        on_drop: In the parent, called with the number of a job that can't be put.
         submitted: In the parent, in their order, of each job that isn't put yet: the `work_id`; the function that was
             submitted, as a library that replaces `ProcessPoolExecutor.submit` has another put in its place; and the
             number and snapshot of the parent's settings, where they had changed since the first submit.
     """
 
     submitted: deque[tuple[int, Callable[..., object], tuple[int, bytes] | None]]
+    on_drop: Callable[[int], object]
 
     _poller: select.poll | None = None
     _has_received = False
 
     @classmethod
-    def patch(cls, call_queue: Any) -> None:
+    def patch(cls, call_queue: Any, on_drop: Callable[[int], object]) -> None:
         """Make a pool's call queue one of this class. Runs in the parent, before the first worker is started.
 
         Args:
             call_queue: As the pool has made it.
+            on_drop: As above.
         """
         call_queue.submitted = deque()
+        call_queue.on_drop = on_drop
         # Else the thread that feeds the pipe ends also where it is the pickling of a job that raises this error.
         cpython.report_broken_pipe(call_queue)
         call_queue.__class__ = cls
@@ -77,6 +81,8 @@ class CallQueue(cpython.CallQueueHooks):
             return
         work_id: Any = getattr(obj, "work_id", None)
         work_item = self.pending_work_items.get(work_id)
+        if work_id is not None:
+            self.on_drop(work_id + 1)
         try:
             super().on_feeder_error(error, obj, *args, **kwargs)
         except BaseException:  # A callback's SystemExit, say. It would end the thread, and no other job would be run.
@@ -139,6 +145,10 @@ class ResultQueue(cpython.ResultQueueHooks):
 
     A result that is larger than the pipe waits until it is read. The workers themselves hold copies of the reading end,
     so that a worker whose parent was killed would wait for ever.
+
+    A job's result comes behind its records: where this worker has logged since its last result, marks go into the log
+    queue first, and the result's attribute `log_marks` says how many. The parent keeps the result back until it has met
+    as many (`_parent/jobs.py`). A job that logs nothing has no marks.
     """
 
     @classmethod
@@ -150,8 +160,8 @@ class ResultQueue(cpython.ResultQueueHooks):
         """
         result_queue.__class__ = cls
 
-    def put(self, obj: object, *args: Any, **kwargs: Any) -> None:
-        """Hand a result to the parent. Only workers call this.
+    def put(self, obj: Any, *args: Any, **kwargs: Any) -> None:
+        """Hand a result to the parent, behind marks for the records that came before it. Only workers call this.
 
         Args:
             obj: As the pool has it.
@@ -165,7 +175,18 @@ class ResultQueue(cpython.ResultQueueHooks):
         if not isinstance(self.writer, ResultWriter):
             self.reader.close()
             self.writer = ResultWriter(self.writer)
-        super().put(obj, *args, **kwargs)
+        log_queue = current_job.log_queue
+        if not cpython.is_result(obj) or log_queue is None:
+            super().put(obj, *args, **kwargs)
+            return
+        obj.log_marks = log_queue.marks_due
+        data = self.pickled(obj)
+        # Behind what was logged by that. And before the lock is taken: where the log is full, this waits.
+        marks = log_queue.put_marks(b"%d" % (obj.work_id + 1))
+        if marks != obj.log_marks:
+            obj.log_marks = marks
+            data = self.pickled(obj)
+        self.put_pickled(data)
 
 
 class ResultWriter:

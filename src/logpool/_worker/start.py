@@ -36,7 +36,7 @@ def initialize(start: WorkerStart, initializer: Callable[..., object] | None, in
     if start.directory is not None:
         with contextlib.suppress(OSError):  # No room: then nothing is known of its death but the exit code.
             crash_file = CrashFile(start.directory)
-    current_job.prepare(start.parent_sentinel, start.directory, crash_file, _take_over)
+    current_job.prepare(start.parent_sentinel, start.directory, crash_file, _take_over, start.installation.queue)
     start.installation.install(current_job.current)
     if initializer is not None:
         current_job.run_initializer(initializer, initargs)

@@ -1,0 +1,229 @@
+"""`Jobs`: what the parent knows of a pool's jobs, from `submit` until each one's result and records have been handled.
+
+    submit                ── the context ─────────────▶ Job ◀── marks ──── listener: handles records in the context
+    the pool's thread     ── a result, held back ─────▶     ── ready ────▶ the pool's thread: hands it to its future
+
+A result waits until the listener has met the marks that the worker has put behind the job's records. The futures are
+told by the pool's thread alone, never by the listener's.
+
+Results aren't held back where they could wait for ever:
+- no listener runs, because it was stopped, or the manager process is gone;
+- the job was submitted by a handler, or a handler asks its future for anything: the listener, which runs the handler,
+  can't meet any mark meanwhile;
+- the listener has handled nothing for STUCK seconds. Its handler may wait for a thread that waits for the result.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextvars import Context, copy_context
+
+from logpool._process import cpython
+from logpool._process.hints import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+STUCK = 10.0
+"""Seconds after which a listener that goes on handling one record isn't waited for any longer."""
+
+
+class Job:
+    """A job that was submitted.
+
+    Attributes:
+        context: In which it was submitted: a copy.
+        holds: Whether its result is to wait for its records.
+        marks: How many of its marks have been met.
+        due: How many it has; None: its result isn't here yet.
+        result: The pool's item, while it waits.
+    """
+
+    __slots__ = ("context", "due", "holds", "marks", "result")
+
+    def __init__(self, *, holds: bool) -> None:
+        self.context: Context = copy_context()
+        self.holds = holds
+        self.marks = 0
+        self.due: int | None = None
+        self.result: Any = None
+
+
+class Jobs:
+    """The jobs of a pool whose results or records are still to be handled.
+
+    Attributes:
+        active: By number. Changed by single calls, which no other thread interrupts.
+        wake: Wakes the pool's thread up. There before the first result is.
+        progress: Counted up by the listener with each record.
+    """
+
+    wake: Callable[[], None]
+
+    def __init__(self) -> None:
+        self.active: dict[int, Job] = {}
+        self.progress = 0
+        self._is_listening = False
+        self._listener: int | None = None  # Its thread, once that runs.
+        # Guards marks, due, holds and result of all jobs. Reentrant, as a collection of garbage may call a future.
+        self._lock = threading.RLock()
+        self._held = 0  # How many results wait.
+        self._ready: deque[Any] = deque()  # Results that wait no longer.
+        self._is_woken = False  # So that the pipe by which the pool's thread is woken never fills.
+
+    # Whoever submits.
+
+    def add(self, number: int) -> None:
+        """Note a job that is about to be submitted, with the caller's context."""
+        self.active[number] = Job(holds=threading.get_ident() != self._listener)
+
+    def discard(self, number: int) -> None:
+        """Forget a job that isn't run."""
+        self.active.pop(number, None)
+
+    def ask(self, number: int) -> None:
+        """Note that a job's future is asked for something."""
+        if threading.get_ident() == self._listener:
+            with self._lock:
+                job = self.active.get(number)
+                if job is not None:
+                    job.holds = False
+                    self._release(job)
+
+    # The listener.
+
+    def begin_listening(self) -> None:
+        """Hold results back from now on: the listener's thread is about to run."""
+        self._is_listening = True
+
+    def listen_here(self) -> None:
+        """Note that the calling thread is the listener's."""
+        self._listener = threading.get_ident()
+
+    def end_listening(self, *, for_good: bool = False) -> None:
+        """Hold nothing back any more.
+
+        Args:
+            for_good: Whether no record will come any more.
+        """
+        with self._lock:
+            self._is_listening = False
+            self._listener = None
+            self.release_all()
+            if for_good:
+                self.active.clear()
+
+    def meet(self, mark: bytes | memoryview) -> None:
+        """Note that all records have been handled that came before a mark."""
+        number = int(bytes(mark))
+        job = self.active.get(number)
+        if job is None:
+            return
+        with self._lock:
+            job.marks += 1
+            if job.due is not None and job.marks >= job.due:
+                self.discard(number)
+                self._release(job)
+
+    # The pool's thread.
+
+    @property
+    def are_held(self) -> bool:
+        """Whether a result waits."""
+        return self._held > 0
+
+    @property
+    def held(self) -> set[int]:
+        """The numbers of the jobs whose results wait."""
+        return {number for number, job in self.active.copy().items() if job.result is not None}
+
+    def hold(self, number: int, marks: int, result: Any) -> bool:
+        """Have a result wait, if it is to.
+
+        Args:
+            number: The job's.
+            marks: How many marks come behind its records.
+            result: The pool's item.
+
+        Returns:
+            Whether it waits. It will be one of those that `ready` returns.
+        """
+        job = self.active.get(number)
+        if job is None:
+            return False
+        with self._lock:
+            job.due = marks
+            if job.marks >= marks:
+                self.discard(number)
+                return False
+            if not self._is_listening or not job.holds:
+                return False  # Its records are still to come, and are handled in its context.
+            job.result = result
+            self._held += 1
+            return True
+
+    def ready(self) -> Iterator[Any]:
+        """Take the results that wait no longer.
+
+        Yields:
+            The pool's items.
+        """
+        self._is_woken = False  # Before: what is added from now on wakes the thread again.
+        while self._ready:
+            yield self._ready.popleft()
+
+    def release_all(self) -> None:
+        """Have no result wait any longer."""
+        with self._lock:
+            for job in list(self.active.values()):
+                self._release(job)
+
+    def _release(self, job: Job) -> None:
+        """Have a job's result wait no longer, if it does. The caller has the lock."""
+        if job.result is None:
+            return
+        self._ready.append(job.result)
+        job.result = None
+        self._held -= 1
+        if not self._is_woken:
+            self._is_woken = True
+            self.wake()
+
+
+class JobFuture(cpython.FutureHooks["T"]):
+    """A job's future. It is one of the pool's own to which `follow` has been applied.
+
+    Attributes:
+        job_id: The job's number, which its records have as `jobId`.
+    """
+
+    job_id: int
+    _jobs: Jobs
+
+    @classmethod
+    def follow(cls, future: Any, number: int, jobs: Jobs) -> None:
+        """Make a future one of this class.
+
+        Args:
+            future: As the pool has made it.
+            number: The job's.
+            jobs: Of the pool.
+        """
+        future.job_id = number
+        future._jobs = jobs
+        future.__class__ = cls
+
+    def on_use(self) -> None:
+        """Have the result not wait for records if it is a handler that asks: a handler that waits is known in time."""
+        self._jobs.ask(self.job_id)
+
+    def cancel(self) -> bool:
+        """Cancel the job, if it doesn't run yet."""
+        cancelled = super().cancel()
+        if cancelled:
+            self._jobs.discard(self.job_id)
+        return cancelled
