@@ -25,6 +25,7 @@ import jobs
 from conftest import START_METHODS, Records, Run
 from logpool import LoggingProcessPoolExecutor
 from logpool._parent import pool_thread
+from logpool._worker import routing
 
 
 class Gate:
@@ -151,7 +152,7 @@ def test_what_a_result_logs_while_it_is_pickled_comes_before_it(context: BaseCon
 
 def log_in_a_signal_handler() -> None:
     """Has a signal handler log while its thread is in the midst of a put."""
-    queue = logging.getLogger().handlers[-1].queue  # type: ignore[attr-defined]
+    queue = routing.relay.queue
     queue._writing = True
     try:
         jobs.log("aside")

@@ -7,7 +7,8 @@
              rebuild                                                         ▲ RelayHandler
              the loggers of this process                                       flatten
 
-The folder of a module tells in which of the three it runs.
+`_parent` and `_manager` run in those processes alone. `_worker` is what a worker imports; the parent uses it, too,
+where a class has two sides. `_record`, `_transport` and `_process` are of both ends.
 
 Everything in this module runs in the parent.
 """
@@ -61,7 +62,10 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         log_level: int | str | None = None,
         log_backlog: int = DEFAULT_BACKLOG,
     ) -> None:
-        """Make an executor, and start the manager process through which its workers' records will come.
+        """Create an executor.
+
+        The manager process, through which the workers' records come, is started here with fork, and by the first
+        `submit` otherwise.
 
         Args:
             max_workers: As for `ProcessPoolExecutor`.
@@ -119,7 +123,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         relay = self._relay
 
         def handle(record: logging.LogRecord) -> None:
-            relay.listener.handle(record)  # There is none yet.
+            relay.listener.handle(record)  # Looked up late: the listener doesn't exist yet.
 
         return CrashReporter(relay.flush, handle)
 
@@ -150,7 +154,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         return self._started_relay().listener
 
     def _started_relay(self) -> RelayService:
-        # Where it is running without the lock: the thread that has it may wait for the handler that calls this.
+        # No lock once the relay runs: its holder may be waiting for the handler that called this.
         if not self._relay.has_run or self._relay.is_inherited:
             with self._relay_lock:
                 self._prepare_relay()
@@ -173,7 +177,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             self._crash_reporter = self._make_crash_reporter()
         if relay.is_new:
             relay.prepare()
-        # Again where the last call was interrupted here.
+        # Also where it was prepared before: an interrupt may have cut the last call short.
         manager = relay.manager
         self._crash_reporter.directory = manager.directory
         self._worker_start.installation = relay.installation
@@ -187,8 +191,8 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             timeout: Seconds to wait at most; None: as long as it takes.
 
         Returns:
-            Whether that happened: False if the time was over first, the manager process is gone, or no records
-            are handled, because `log_listener` was stopped.
+            True if every record was handled; False if the timeout expired, the manager process is gone, or
+            `log_listener` was stopped.
 
         Raises:
             RuntimeError: Called by a handler that handles a worker's record, which can't wait for itself.
@@ -299,9 +303,9 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             wakeup.wakeup()
 
     def _before_pool_thread(self, thread: Any) -> None:
-        # The one place where the thread that outlives every other part of the pool is known before it runs. Once it
-        # runs it may be too late: the first worker can die before the thread that submits is on a CPU again.
-        # Now, and not before the first worker: that one has more to do before the first result is there.
+        # Only here is the pool's thread known before it runs. Once it runs it may be too late to patch it: the first
+        # worker can die before the thread that submits is on a CPU again. The manager process is launched after the
+        # first worker, which takes longer to become ready.
         try:
             self._started_relay()
         except BaseException:

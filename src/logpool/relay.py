@@ -81,7 +81,7 @@ class LogRelay:
 
     @property
     def install(self) -> Callable[[], None]:
-        """To be called by each child, before it logs: its loggers get this process's levels, and relay their records.
+        """The function that each child calls before it logs. It installs this process's levels and relays records.
 
         Called again in a child it changes nothing. Called in this process it changes nothing and logs a warning.
 
@@ -105,8 +105,8 @@ class LogRelay:
             timeout: Seconds to wait at most; None: as long as it takes.
 
         Returns:
-            Whether that happened: False if the time was over first, the manager process is gone, or no records are
-            handled here, because the listener was stopped or this is a child.
+            True if every record was handled; False if the timeout expired, the manager process is gone, the listener
+            was stopped, or this is a child.
 
         Raises:
             RuntimeError: Called by a handler that handles a child's record, which can't wait for itself; or the relay
@@ -138,7 +138,7 @@ class LogRelay:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Have all records handled that children have logged, and end listener and manager process.
+        """Handle every record that children have logged, then end the listener and the manager process.
 
         What a child logs later goes to its stderr.
         """

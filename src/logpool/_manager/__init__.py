@@ -1,1 +1,4 @@
-"""What runs in the manager process, which holds the log queue. Nothing here knows of logging, or unpickles anything."""
+"""What runs in the manager process, which holds the log queue.
+
+Nothing here knows of logging, or unpickles what producers put.
+"""

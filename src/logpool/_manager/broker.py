@@ -102,7 +102,7 @@ class Broker:
         backlog: int,
         on_connect: Callable[[socket.socket, socket.socket], None],
     ) -> None:
-        """Prepare the loop.
+        """Create the loop.
 
         Args:
             listening: The socket on which producers connect.

@@ -76,7 +76,6 @@ class RelayListener(QueueListener, forks.ForkAware):
         queue.on_mark = self._jobs.meet
         self._lock = threading.Lock()  # Held while the thread is started, stopped, and waited for.
         self._running: threading.Thread | None = None
-        self._finishes = False  # Whether `finish` was called: the queue ends.
         self._finished = False  # Whether all that came out of the queue has been handled.
         self._at_end: Callable[[], object] | None = None  # What the thread calls when it has handled all.
         self._has_thread = False  # Whether the thread will see a mark that is put now.
@@ -140,7 +139,6 @@ class RelayListener(QueueListener, forks.ForkAware):
         Args:
             at_end: Called when all has been handled.
         """
-        self._finishes = True
         with contextlib.suppress(OSError):  # If the manager process is gone, the thread notices by itself.
             self.queue.end()
         if self.is_current_thread():
@@ -282,7 +280,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         Args:
             record: The record.
         """
-        # A fork has it for a moment: for no longer than a fork may take, lest two threads wait for each other.
+        # `before_fork` may hold this lock. The timeout keeps two threads from waiting for each other.
         has_lock = self._handling.acquire(timeout=forks.TIMEOUT)
         try:
             handle: Callable[[LogRecord], object]

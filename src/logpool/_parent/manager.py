@@ -74,7 +74,7 @@ class LogManager(managers.BaseManager):
     def __init__(
         self, backlog: int, ctx: BaseContext | None = None, rebuild: Callable[[bytes | memoryview], Any] = bytes
     ) -> None:
-        """Prepare a manager. Nothing is started.
+        """Create a manager in the state NEW. Nothing is started.
 
         Args:
             backlog: Bytes that the queue holds before producers wait.

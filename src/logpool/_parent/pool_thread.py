@@ -1,6 +1,6 @@
 """Parts of the standard library's pool that ours needs to be different. Everything here runs in the parent.
 
-Nothing public serves for these. Each class takes the place of the one it extends by `adopt`, on the object that the
+Nothing public serves for these. Each class takes the place of the one it extends by `patch`, on the object that the
 pool has made. What workers do with the pool's queues is in `_worker/pool_queues.py`.
 
 What CPython passes to a method that is overridden here is passed on, also what this module doesn't know: a later
@@ -170,7 +170,7 @@ class PoolThread(cpython.ExecutorManagerThread):
 
     def wait_result_broken_or_wakeup(self, *args: Any, **kwargs: Any) -> Any:
         """Wait for what comes next, as the base class does, if there is a worker from which it can come."""
-        if not cpython.REPLACES_DEAD_WORKERS and not self._has_worker():
+        if not cpython.REPLACES_DEAD_WORKERS and not self._ensure_worker():
             return None, True, ["the last worker has left by max_tasks_per_child, and the executor is gone"]
         if self.jobs.are_held and self._was_woken():
             came: Any = None, False, None
@@ -199,8 +199,8 @@ class PoolThread(cpython.ExecutorManagerThread):
         self.thread_wakeup.clear()
         return True
 
-    def _has_worker(self) -> bool:
-        """Return whether there is a worker for the jobs, after another was started if need be and possible."""
+    def _ensure_worker(self) -> bool:
+        """Start a worker if none is left for the jobs. Return whether there is one."""
         # Pythons before 3.14.10 and 3.15 don't replace a worker that has left by `max_tasks_per_child` once the
         # executor was collected or shut down without waiting, or when a count of idle workers that includes it says
         # that there is another; they wait for a result that can't come.

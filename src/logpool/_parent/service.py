@@ -140,7 +140,7 @@ class RelayService:
         return self.listener.flush(timeout)
 
     def close(self) -> None:
-        """Have all records handled that children have logged, and end listener and manager process.
+        """Handle every record that children have logged, then end the listener and the manager process.
 
         What a child logs later goes to its stderr. It may be called again: it goes on where it was interrupted, and
         does nothing when all is done.

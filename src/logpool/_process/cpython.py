@@ -137,7 +137,7 @@ def break_executor(executor: Any, why: str) -> None:
     """Have `submit` raise `BrokenProcessPool` from now on.
 
     Args:
-        executor: Which.
+        executor: The executor.
         why: The error's text.
     """
     executor._broken = why
@@ -328,7 +328,7 @@ def mark_started(manager: Any, address: Any) -> None:
     Its own `start` waits until the process is up.
 
     Args:
-        manager: Which.
+        manager: The manager.
         address: The manager's.
     """
     from multiprocessing import managers  # Here, because a worker doesn't need it, and takes 10 ms to import it.

@@ -1,7 +1,7 @@
 """The manager's private directory, which only its user can enter.
 
 It holds the manager's socket, the key by which processes prove that they may connect, and a file for each worker of a
-pool (crash.py).
+pool (`_worker/crash_file.py`).
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ TYPE_CHECKING = False
 """As in `typing`: type checkers take it as true."""
 
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from typing import Any
 else:
-    Any = Protocol = object
+    Any = object
 
-__all__ = ["TYPE_CHECKING", "Any", "Protocol"]
+__all__ = ["TYPE_CHECKING", "Any"]

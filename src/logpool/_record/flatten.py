@@ -46,12 +46,12 @@ _local = threading.local()
 
 
 def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, job: Job | tuple[()] = ()) -> bytes:
-    """Makes bytes of a record. Runs in the worker.
+    """Make bytes of a record.
 
     Args:
         record: As the worker's loggers hand it to a handler. It isn't changed.
         report: Called in the `except` clause if the message can't be formatted.
-        job: The job that it belongs to; empty: whoever logged it knows no jobs.
+        job: The job that it belongs to; empty: the process knows no jobs.
 
     Returns:
         What `rebuild` takes.
@@ -99,7 +99,7 @@ def _flatten_args(record: LogRecord, job: Job | tuple[()]) -> bytes | None:
 def _flatten_any(
     record: LogRecord, report: Callable[[LogRecord], object], job: Job | tuple[()], *, call_methods: bool
 ) -> dict[str, Any]:
-    """Makes the dict that stands for a record.
+    """Make the dict that stands for a record.
 
     Args:
         record: The record.
@@ -188,7 +188,7 @@ def _flatten_message(
 
 
 def _with_current_exception(message: dict[Any, Any], state: Mapping[str, Any]) -> dict[Any, Any]:
-    """Names the exception in an event of structlog that leaves it to the formatter to find out which is being handled.
+    """Name the exception in an event of structlog that leaves it to the formatter to find out which is being handled.
 
     Such events are known by the attributes that structlog gives their records.
     """
@@ -234,7 +234,7 @@ def _read_sources(exception: BaseException, traceback: TracebackType | None) -> 
     none. The main module of a spawned worker has none. Where warnings are errors, there would be no traceback.
     """
     exceptions, seen, files = [exception], {id(exception)}, set(_files_of(traceback))
-    for item in exceptions:  # Grows while it is gone through.
+    for item in exceptions:  # Appended to during iteration.
         files.update(_files_of(item.__traceback__))
         members = item.exceptions if isinstance(item, BaseExceptionGroup) else ()
         for other in (item.__cause__, item.__context__, *members):
@@ -252,7 +252,7 @@ def _files_of(traceback: TracebackType | None) -> Iterator[str]:
 
 
 def _pack_values(values: Mapping[Any, Any], packer: Packer) -> tuple[dict[Any, Any], dict[Any, Packed]]:
-    """Separates values that are plain from those that aren't, which are packed.
+    """Separate values that are plain from those that aren't, which are packed.
 
     Returns:
         All keys in their order, with the plain values; and the packed ones.

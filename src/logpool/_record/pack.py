@@ -48,7 +48,7 @@ class Packer:
     """Pickles values one by one. Runs in the worker."""
 
     def __init__(self, *, call_methods: bool = True) -> None:
-        """Makes a packer for one record.
+        """Create a packer for one record.
 
         Args:
             call_methods: Whether methods of the objects may be called. False: all become the names of their classes.
@@ -58,23 +58,23 @@ class Packer:
         self._numbers: dict[int, int] = {}
 
     def pack(self, value: object) -> Packed:
-        """Pickles a value. Raises no Exception."""
+        """Pickle a value. Raise no Exception."""
         return self.pickle(value), self.text(value)
 
     def text(self, value: object) -> str:
-        """Returns a value's `repr`. Raises no Exception."""
+        """Return a value's `repr`. Raise no Exception."""
         return safe_repr(value) if self._call_methods else f"<{name_of(type(value))} object>"
 
     def number(self, exception: BaseException) -> int:
-        """Returns an exception's place in what `exceptions` will return."""
+        """Return an exception's place in what `exceptions` will return."""
         number = self._numbers.setdefault(id(exception), len(self._exceptions))
         if number == len(self._exceptions):
             self._exceptions.append(exception)
         return number
 
     def exceptions(self) -> list[dict[str, Any]]:
-        """Returns plain data of all exceptions that came up, and of those that these refer to."""
-        # Grows while it is gone through: chains may be long, or circles, and so this doesn't recurse.
+        """Return plain data of all exceptions that came up, and of those that these refer to."""
+        # Appended to during iteration: chains may be long, or circles, and so this doesn't recurse.
         return [self._exception(exception) for exception in self._exceptions]
 
     def _exception(self, exception: BaseException) -> dict[str, Any]:
@@ -186,7 +186,7 @@ class _ExceptionPickler(_Pickler):
 
 
 def frames_of(traceback: TracebackType | None) -> Frames:
-    """Makes plain data of a traceback.
+    """Make plain data of a traceback.
 
     Args:
         traceback: Its outermost frame.

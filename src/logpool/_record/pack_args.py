@@ -124,7 +124,8 @@ def pack_args(message: str, args: Any, packer: Packer, *, with_text: bool = True
                 return _pack_whole(message, args, packer)
         for key, recorder in recorders.items():
             plain[key] = None
-            pickled = None if _is_lazy(type(recorder.value)) else packer.pickle(recorder.value, MAX_ARGUMENT)
+            kind_of_value: Any = type(recorder.value)
+            pickled = None if _is_lazy(kind_of_value) else packer.pickle(recorder.value, MAX_ARGUMENT)
             if pickled is None and not recorder.printed:
                 recorder.printed["repr"] = packer.text(recorder.value)
             packed[key] = pickled, recorder.printed

@@ -41,7 +41,7 @@ class FactoryRecord(LogRecord):
 
 
 def rebuild(flat: bytes | memoryview) -> LogRecord:
-    """Makes a record of bytes. Runs in the parent.
+    """Make a record of bytes.
 
     Args:
         flat: What `flatten` returned.
@@ -113,7 +113,7 @@ def _rebuild_event(flat: dict[str, Any], unpacker: Unpacker) -> dict[Any, Any]:
 
 
 def _rebuild_class(flat: dict[str, Any], state: dict[str, Any]) -> LogRecord | None:
-    """Makes a record of a class derived from LogRecord.
+    """Make a record of a class derived from LogRecord.
 
     Returns:
         The record; None if there is no such class here, or its message would be another.

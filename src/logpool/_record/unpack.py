@@ -29,7 +29,7 @@ class Unpacker:
     """Loads what a packer made. Runs in the parent."""
 
     def __init__(self, exceptions: list[dict[str, Any]]) -> None:
-        """Makes an unpacker for one record.
+        """Create an unpacker for one record.
 
         Args:
             exceptions: What `Packer.exceptions` returned.
@@ -45,7 +45,7 @@ class Unpacker:
                 self._link(exception, exceptions[number])
 
     def unpack(self, packed: Packed) -> Any:
-        """Loads a value.
+        """Load a value.
 
         Returns:
             The value, or where it can't be loaded, its text.
@@ -64,7 +64,7 @@ class Unpacker:
         return load(pickled, self.exception)
 
     def exception(self, number: int) -> BaseException:
-        """Returns an exception as it was.
+        """Return an exception as it was.
 
         Raises:
             LostError: It can't be loaded.
@@ -110,7 +110,7 @@ class Unpacker:
             return False
 
     def _load(self, number: int) -> BaseException:
-        """Loads an exception with those that its args and attributes refer to, or else makes a stand-in."""
+        """Load an exception with those that its args and attributes refer to, or else makes a stand-in."""
         if number in self._loaded:
             return self._loaded[number]
         flat = self._flat[number]
@@ -166,7 +166,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _stand_in(flat: Mapping[str, Any]) -> BaseException:
-    """Makes an exception that prints like one that can't be loaded: a link of a chain, or a group's member."""
+    """Make an exception that prints like one that can't be loaded: a link of a chain, or a group's member."""
     base = Exception if flat["error"] else BaseException
     namespace = {"__module__": flat["module"], "__qualname__": flat["name"], "__doc__": "Stands for another."}
     kind = type(flat["name"].rpartition(".")[2], (base,), namespace)
@@ -175,7 +175,7 @@ def _stand_in(flat: Mapping[str, Any]) -> BaseException:
 
 
 def make_traceback(frames: Iterable[tuple[Any, ...]]) -> TracebackType | None:
-    """Makes a traceback that prints like the one in the worker did. It can't have the frames' variables.
+    """Make a traceback that prints like the one in the worker did. It can't have the frames' variables.
 
     The library tblib does the same, but its frames have other columns, so that Python underlines the wrong text.
 

@@ -25,9 +25,9 @@ parent_sentinel: socket.socket | None = None
 directory: str | None = None
 """The manager's directory; None: there is none."""
 
-_take_over: Callable[[bytes], object] | None = None
+_apply: Callable[[bytes], object] | None = None
 
-_settings = 0
+_settings_version = 0
 """The number of the parent's settings that this worker has taken over last."""
 
 log_queue: LogQueue | None = None
@@ -48,7 +48,7 @@ def prepare(
     new_parent_sentinel: socket.socket,
     new_directory: str | None,
     crash_file: CrashFile | None,
-    take_over: Callable[[bytes], object],
+    apply: Callable[[bytes], object],
     new_log_queue: LogQueue,
 ) -> None:
     """Set what is above, in a worker that is started.
@@ -57,31 +57,31 @@ def prepare(
         new_parent_sentinel: As above.
         new_directory: As above.
         crash_file: Where to write down what the worker runs.
-        take_over: Called with the parent's settings where they have changed.
+        apply: Called with the parent's settings where they have changed.
         new_log_queue: As above.
     """
-    global parent_sentinel, directory, log_queue, _take_over, _settings, _crash_file, _job, _main_thread
+    global parent_sentinel, directory, log_queue, _apply, _settings_version, _crash_file, _job, _main_thread
     log_queue = new_log_queue
     parent_sentinel = new_parent_sentinel
     directory = new_directory
-    _take_over = take_over
-    _settings = 0
+    _apply = apply
+    _settings_version = 0
     _crash_file = crash_file
     own_context.begin()
     _job = NO_JOB  # A pool in a job of another pool forks its workers with that job.
     _main_thread = threading.get_ident()
 
 
-def take_over(settings: tuple[int, bytes] | None) -> None:
+def apply_settings(settings: tuple[int, bytes] | None) -> None:
     """Make this worker's logging like the parent's was when the job was submitted, if it has changed.
 
     Args:
         settings: Their number, and a pickled snapshot; None: they haven't changed since the first submit.
     """
-    global _settings
-    if settings is not None and settings[0] != _settings and _take_over is not None:
-        _settings, pickled = settings
-        _take_over(pickled)
+    global _settings_version
+    if settings is not None and settings[0] != _settings_version and _apply is not None:
+        _settings_version, pickled = settings
+        _apply(pickled)
 
 
 def begin(number: int, name: str) -> None:

@@ -36,7 +36,7 @@ class RelayHandler(QueueHandler):
     """Puts each record into the log queue, made into bytes.
 
     Logging never breaks a job: where the manager process is gone, records are written to stderr. A record that takes
-    more than `frames.MAX_BODY` bytes, 268,435,456, is shortened, which stderr says as well.
+    more than `wire.MAX_BODY` bytes is shortened, which stderr says as well.
     """
 
     queue: LogQueue

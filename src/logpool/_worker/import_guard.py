@@ -1,8 +1,9 @@
 """Imports that repeat, in a worker, what the parent has done.
 
 `Finder` notes what loggers are like before the import of a module, and has that put back. What the parent's import of
-the module logged isn't logged again. The main module is imported before any code of a worker's: `begin` and `end` stand
-around that import (`_parent/main_module_guard.py`).
+the module logged isn't logged again. The main module is imported before any code of a worker's: `begin`
+switches logging off before that import (`_parent/main_module_guard.py`). It is switched on again by the routing of
+records in a worker, and by `end` in a forkserver.
 """
 
 from __future__ import annotations

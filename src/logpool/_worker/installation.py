@@ -38,7 +38,7 @@ class Installation:
         snapshot: Snapshot | None = None,
         modules: frozenset[str] = frozenset(),
     ) -> None:
-        """Prepare the installation, in the parent.
+        """Create the installation, in the parent.
 
         Args:
             queue: The log queue.

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from logpool._process import cpython
 from logpool._process.hints import Any
-from logpool._worker import files, settings
+from logpool._worker import settings
 from logpool._worker.settings import DEFAULT, Snapshot, State, named_loggers
 from logpool._worker.stand_ins import StandIn, StandInFilter, describe, is_same
 
@@ -52,7 +52,7 @@ class Mirror:
         self._files: frozenset[object] = frozenset()
         self._own: weakref.WeakKeyDictionary[logging.Handler, dict[str, bool]] = weakref.WeakKeyDictionary()
 
-    def take_over(self, snapshot: Snapshot) -> None:
+    def apply(self, snapshot: Snapshot) -> None:
         """Make this process's logging like the parent's. Where that hasn't changed since the last call, nothing is set.
 
         Args:
@@ -109,8 +109,6 @@ class Mirror:
         if name not in known:
             description = describe(handler)
             known[name] = not any(is_same(description, parents) for parents in self._states.get(name, DEFAULT)[3])
-            if known[name]:
-                files.release(handler, appends=self.has_file(handler))
         return known[name]
 
     def has_handlers(self, name: str) -> bool:

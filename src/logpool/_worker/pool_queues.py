@@ -119,7 +119,7 @@ class CallQueue(cpython.CallQueueHooks):
         finally:
             import_guard.thread.loads = False
         if item is not None:
-            current_job.take_over(getattr(item, "settings", None))
+            current_job.apply_settings(getattr(item, "settings", None))
             current_job.begin(item.work_id + 1, getattr(item, "name", None) or safe_name_of(item.fn))
         return item
 

@@ -51,7 +51,7 @@ def install(
         own = snapshot = Snapshot()
     settings.to_come.clear()
     mirror = Mirror(root_level, own)
-    mirror.take_over(snapshot)
+    mirror.apply(snapshot)
     relay, _mirror, _to_all = handler, mirror, to_all
     # `dictConfig` and `logging.shutdown` would flush and close the handlers that were there before: copies of the
     # parent's, as a rule, some with records that the parent hasn't written yet.
@@ -64,13 +64,13 @@ def install(
     sys.meta_path[:] = [import_guard.Finder(mirror.note, modules), *others]
 
 
-def take_over(snapshot: Snapshot) -> None:
+def apply(snapshot: Snapshot) -> None:
     """Make this process's logging like the parent's, which has changed.
 
     Args:
         snapshot: Of the parent's logging.
     """
-    _mirror.take_over(snapshot)
+    _mirror.apply(snapshot)
 
 
 def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
@@ -91,6 +91,7 @@ def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
     if _to_all or _parent_handles(logger):
         relay.emit(record)
     for handler in own:
+        files.release(handler, appends=_mirror.has_file(handler))
         if record.levelno >= handler.level:
             handler.handle(record)
 

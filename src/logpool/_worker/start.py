@@ -36,15 +36,15 @@ def initialize(start: WorkerStart, initializer: Callable[..., object] | None, in
     if start.directory is not None:
         with contextlib.suppress(OSError):  # No room: then nothing is known of its death but the exit code.
             crash_file = CrashFile(start.directory)
-    current_job.prepare(start.parent_sentinel, start.directory, crash_file, _take_over, start.installation.queue)
+    current_job.prepare(start.parent_sentinel, start.directory, crash_file, _apply, start.installation.queue)
     start.installation.install(current_job.current)
     if initializer is not None:
         current_job.run_initializer(initializer, initargs)
 
 
-def _take_over(pickled: bytes) -> None:
+def _apply(pickled: bytes) -> None:
     """Make this worker's logging like the parent's was when the job was submitted. Raise nothing."""
     try:
-        routing.take_over(pickle.loads(pickled))
+        routing.apply(pickle.loads(pickled))
     except Exception:
         logger.exception("A worker can't take over all that has changed in the parent's logging.")
