@@ -9,8 +9,8 @@ the same there. An argument that doesn't, or that can't be pickled or loaded, ar
 (unpack_args.py), which prints as it did here. That one alone: the message and the other arguments stay what they are.
 
 What is only printed: objects that pickle refuses, that take more than `MAX_ARGUMENT` bytes, that have a `__del__` (see
-`_Pickler`), or that are lazy (see `_is_lazy`), and those whose text is another in the parent, as that of a default `repr` with its address. A filter
-can't tell their type, but their text and place.
+`_Pickler`), or that are lazy (see `_is_lazy`), and those whose text is another in the parent, as that of a default
+`repr` with its address. A filter can't tell their type, but their text and place.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ def pack_args(message: str, args: Any, packer: Packer, *, with_text: bool = True
                 return _pack_whole(message, args, packer)
         for key, recorder in recorders.items():
             plain[key] = None
-            pickled = None if _is_lazy(type(recorder.value)) else packer.pickle(recorder.value, MAX_ARGUMENT)
+            value_type = type(recorder.value)
+            pickled = None if _is_lazy(value_type) else packer.pickle(recorder.value, MAX_ARGUMENT)
             if pickled is None and not recorder.printed:
                 recorder.printed["repr"] = packer.text(recorder.value)
             packed[key] = pickled, recorder.printed
