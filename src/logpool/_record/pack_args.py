@@ -124,8 +124,8 @@ def pack_args(message: str, args: Any, packer: Packer, *, with_text: bool = True
                 return _pack_whole(message, args, packer)
         for key, recorder in recorders.items():
             plain[key] = None
-            kind_of_value: Any = type(recorder.value)
-            pickled = None if _is_lazy(kind_of_value) else packer.pickle(recorder.value, MAX_ARGUMENT)
+            value_type = type(recorder.value)
+            pickled = None if _is_lazy(value_type) else packer.pickle(recorder.value, MAX_ARGUMENT)
             if pickled is None and not recorder.printed:
                 recorder.printed["repr"] = packer.text(recorder.value)
             packed[key] = pickled, recorder.printed
