@@ -1,8 +1,8 @@
-"""Attacks on the order of records and results: jobs that log, in pools whose parts are killed, by handlers that misbehave.
+"""Attacks on the order of records and results: parts of a pool are killed while its jobs log, and handlers misbehave.
 
-In each round a pool runs some jobs, each of which logs some records. Meanwhile a worker is killed, or the manager process,
-or the listener is stopped, or nothing happens; and the handler is fast, or slow, or raises, or submits jobs itself. When
-a future has a result, its callback looks whether all records of its job have been handled.
+In each round a pool runs some jobs, each of which logs some records. Meanwhile a worker is killed, or the manager
+process, or the listener is stopped, or nothing happens; and the handler is fast, or slow, or raises, or submits jobs
+itself. When a future has a result, its callback looks whether all records of its job have been handled.
 
     python tests/attack_order.py --jobs 10000 --seed 1
 
@@ -13,6 +13,7 @@ the manager is killed or the listener stopped, results don't wait any more, and 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import faulthandler
 import logging
 import multiprocessing
@@ -66,10 +67,8 @@ class Handler(logging.Handler):
             elif self.kind == "raises" and self.chance.random() < 0.3:
                 raise SystemExit("an attack")
             elif self.kind == "submits" and job >= 0 and self.chance.random() < 0.05:
-                try:
+                with contextlib.suppress(BrokenProcessPool, RuntimeError):  # The pool is broken, or was shut down.
                     self.executor.submit(work, -1, 2, 10).result()
-                except (BrokenProcessPool, RuntimeError):  # The pool is broken, or was shut down.
-                    pass
         finally:
             self.handled[job] += 1
         return True
