@@ -19,6 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
+from operator import length_hint
 
 from logpool._process import cpython
 from logpool._process.hints import TYPE_CHECKING, Any
@@ -37,16 +38,18 @@ class Job:
 
     Attributes:
         context: In which it was submitted: a copy.
+        run: Calls a function in that context.
         holds: Whether its result is to wait for its records.
         marks: How many of its marks have been met.
         due: How many it has; None: its result isn't here yet.
         result: The pool's item, while it waits.
     """
 
-    __slots__ = ("context", "due", "holds", "marks", "result")
+    __slots__ = ("context", "due", "holds", "marks", "result", "run")
 
     def __init__(self, *, holds: bool) -> None:
         self.context: Context = copy_context()
+        self.run = self.context.run
         self.holds = holds
         self.marks = 0
         self.due: int | None = None
@@ -59,14 +62,14 @@ class Jobs:
     Attributes:
         active: By number. Changed by single calls, which no other thread interrupts.
         wake: Wakes the pool's thread up. There before the first result is.
-        progress: Counted up by the listener with each record.
     """
 
     wake: Callable[[], None]
 
     def __init__(self) -> None:
         self.active: dict[int, Job] = {}
-        self.progress = 0
+        self._blocks = 0  # How many the listener has begun to handle.
+        self._frames: Iterator[Any] = iter(())  # The last one's frames: those that are left.
         self._is_listening = False
         self._listener: int | None = None  # Its thread, once that runs.
         # Guards marks, due, holds and result of all jobs. Reentrant, as a collection of garbage may call a future.
@@ -117,6 +120,15 @@ class Jobs:
             if for_good:
                 self.active.clear()
 
+    def note_progress(self, frames: Iterator[Any]) -> None:
+        """Note that the listener has got frames.
+
+        Args:
+            frames: By which it takes one by one. It knows how many are left.
+        """
+        self._blocks += 1
+        self._frames = frames
+
     def meet(self, mark: bytes | memoryview) -> None:
         """Note that all records have been handled that came before a mark."""
         number = int(bytes(mark))
@@ -130,6 +142,11 @@ class Jobs:
                 self._release(job)
 
     # The pool's thread.
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Changes whenever the listener gets on."""
+        return self._blocks, length_hint(self._frames)
 
     @property
     def are_held(self) -> bool:

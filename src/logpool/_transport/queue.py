@@ -56,7 +56,7 @@ from logpool._transport.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 Stream = socket.socket | pipe.WritingEnd
 """What a producer writes into."""
@@ -380,14 +380,14 @@ class LogQueue(forks.ForkAware):
             got, self._got = self._got, deque()
             return got
 
-    def give_back(self, frames: deque[Frame]) -> None:
+    def give_back(self, frames: Iterable[Frame]) -> None:
         """Have frames got again that `get_frames` has returned.
 
         Args:
             frames: The last ones.
         """
         with self._get_lock:
-            self._got.extendleft(reversed(frames))
+            self._got.extendleft(reversed(list(frames)))
 
     def _fill(self, timeout: float | None) -> bool:
         """Get more frames from the manager. The caller has _get_lock.

@@ -8,6 +8,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from logging import LogRecord
 from logging.handlers import QueueHandler
 
@@ -89,7 +90,10 @@ class RelayHandler(QueueHandler):
                 size = sys.maxsize
             if size > MAX_BODY:
                 flat = self._shorten(record, size)
-            self.queue.put_record(flat, self._label(record, len(flat)))
+            if self._job_of is not None and (copy_context() or "jobId" in record.__dict__):
+                self.queue.put_record(flat, self._label(record, len(flat)))
+            else:
+                self.queue.put_record(flat)
         except (OSError, EOFError):  # The manager process is gone, or can't be reached: no descriptor is left, say.
             self._write(record)
         except Exception:
