@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import inspect
 import logging
 import multiprocessing
 import multiprocessing.queues
+import pickle
 import threading
 import warnings
-from concurrent.futures import ProcessPoolExecutor, process
+from concurrent.futures import Future, ProcessPoolExecutor, _base, process
 from multiprocessing import connection, managers, popen_fork, popen_spawn_posix, util
+from typing import Any
 
 
 def test_submit_makes_the_pools_thread_under_its_lock_and_starts_it_when_it_has_kept_it() -> None:
@@ -140,6 +143,43 @@ def test_a_result_is_pickled_first_and_then_written_by_the_writing_end() -> None
     source = inspect.getsource(multiprocessing.queues.SimpleQueue.put)
     assert source.index("_ForkingPickler.dumps(obj)") < source.index("self._writer.send_bytes(obj)")
     assert "result_queue.put(" in inspect.getsource(process._sendback_result)
+
+
+def test_a_result_is_an_object_whose_attributes_travel() -> None:
+    item: Any = process._ResultItem(3, result=4)
+    item.more = 5
+    copy = pickle.loads(pickle.dumps(item))
+    assert (copy.work_id, copy.result, copy.more) == (3, 4, 5)
+    source = inspect.getsource(process._ExecutorManagerThread)
+    assert "result_item = result_reader.recv()" in source
+    assert "self.pending_work_items.pop(result_item.work_id, None)" in source
+    source = inspect.getsource(multiprocessing.queues.SimpleQueue.put)
+    assert "with self._wlock:" in source
+
+
+def test_whatever_a_future_is_asked_it_takes_its_condition() -> None:
+    assert type(vars(Future())["_condition"]) is threading.Condition
+    for method in (Future.result, Future.exception, Future.add_done_callback, Future.done):
+        assert "self._condition" in inspect.getsource(method)
+    assert "future._condition.acquire()" in inspect.getsource(_base._AcquireFutures)
+    for function in (concurrent.futures.wait, concurrent.futures.as_completed):
+        assert "_AcquireFutures(fs)" in inspect.getsource(function)
+
+
+def test_the_pools_thread_waits_for_three_kinds_of_things_and_takes_all_wake_ups() -> None:
+    source = inspect.getsource(process._ExecutorManagerThread.wait_result_broken_or_wakeup)
+    assert "wait(readers + worker_sentinels)" in source
+    assert "readers = [result_reader, wakeup_reader]" in source
+    assert "result_reader = self.result_queue._reader" in source
+    assert "self.thread_wakeup.clear()" in source
+    wakeup = process._ThreadWakeup()
+    assert wakeup._closed is False
+    wakeup.wakeup()
+    assert wakeup._reader.poll()
+    wakeup.close()
+    # Where there is one: what replaces a worker that has left, with the pool's lock.
+    replace = getattr(process._ExecutorManagerThread, "_replace_dead_worker", None)
+    assert replace is None or list(inspect.signature(replace).parameters) == ["self"]
 
 
 def test_workers_are_spawned_by_a_method_that_can_be_extended_and_the_thread_can_be_woken() -> None:
