@@ -14,14 +14,15 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 TESTS = Path(__file__).parent
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [("harness.py", "--kills", "1000"), ("soak.py", "--minutes", "3"), ("attack_order.py", "--jobs", "10000")],
-    ids=" ".join,
-)
-def test_faults_at_random_lose_double_garble_and_disorder_nothing_and_leave_nothing_behind(
-    arguments: tuple[str, ...],
-) -> None:
+PROGRAMS = [
+    ("harness.py", "--kills", "1000"),
+    ("soak.py", "--minutes", "3"),
+    ("attack_order.py", "--jobs", "10000"),
+]
+
+
+@pytest.mark.parametrize("arguments", PROGRAMS, ids=" ".join)
+def test_faults_at_random_lose_double_garble_and_disorder_nothing(arguments: tuple[str, ...]) -> None:
     program, *options = arguments
     # Its output, the seed included, is in pytest's report if it fails.
     assert subprocess.run([sys.executable, str(TESTS / program), *options], check=False).returncode == 0
