@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import errno
 import functools
@@ -640,3 +641,68 @@ def test_a_logger_method_calls_log_and_that_calls_handle() -> None:
     logger.log(logging.INFO, "x")
     assert seen == ["handle", "callHandlers", "handle", "_log", "log"]
     assert logging.getLogger.__code__.co_filename == logging.__file__
+
+
+# What order needs: results that carry something, futures that tell when they are asked, and wake-ups.
+
+
+def test_a_result_travels_with_all_its_attributes() -> None:
+    item: Any = process._ResultItem(3, result=4)
+    item.more = 5
+    assert cpython.is_result(item)
+    copy = pickle.loads(pickle.dumps(item))
+    assert (copy.work_id, copy.result, copy.more) == (3, 4, 5)
+
+
+def test_a_result_queue_takes_what_was_pickled_before() -> None:
+    results: Any = FORK.SimpleQueue()
+    results.__class__ = cpython.ResultQueueHooks
+    results.put_pickled(results.pickled("result"))
+    assert cpython.result_reader_of(results) is results.reader
+    assert results.get() == "result"
+    results.close()
+
+
+def test_whatever_a_future_is_asked_its_subclass_is_told() -> None:
+    class Asked(cpython.FutureHooks[int]):
+        count = 0
+
+        def on_use(self) -> None:
+            self.count += 1
+
+    def wait_for(future: Future[int]) -> object:
+        return concurrent.futures.wait([future], timeout=0)
+
+    def complete(future: Future[int]) -> object:
+        return list(concurrent.futures.as_completed([future]))
+
+    future: Any = Future()
+    future.__class__ = Asked  # As a pool's futures are.
+    future.set_result(1)
+    asks: list[Callable[[Future[int]], object]] = [
+        Future.result,
+        Future.exception,
+        Future.done,
+        lambda future: future.add_done_callback(print) or None,
+        wait_for,
+        complete,
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        for ask in asks:
+            before = future.count
+            ask(future)
+            assert future.count > before, ask
+
+
+def test_a_wake_up_can_be_waited_for_and_taken_until_it_is_closed() -> None:
+    wakeup: Any = cpython.ThreadWakeup()
+    reader = cpython.reading_end_of(wakeup)
+    assert not reader.poll()
+    wakeup.wakeup()
+    wakeup.wakeup()
+    assert reader.poll()
+    wakeup.clear()
+    assert not reader.poll()
+    assert not cpython.is_closed(wakeup)
+    wakeup.close()
+    assert cpython.is_closed(wakeup)

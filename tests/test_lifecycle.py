@@ -825,8 +825,8 @@ ATTACKED = [
         )
     ),
     *((PoolThread, name) for name in ("wait_result_broken_or_wakeup", "process_result_item", "terminate_broken")),
-    (PoolThread, "_refuse_jobs"),
-    (process._ThreadWakeup, "clear"),
+    *((PoolThread, name) for name in ("_refuse_jobs", "_finish", "_take_held", "_finish_held")),
+    (Wakeup, "clear"),
     (Wakeup, "close"),
     (CallQueue, "put"),
     (CallQueue, "join_thread"),

@@ -187,6 +187,9 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
     def flush_logs(self, timeout: float | None = None) -> bool:
         """Wait until all that workers logged before the call has been handled.
 
+        What a job logged before it ended has been handled when its result is there. This is for threads that jobs leave
+        behind, and for other processes.
+
         Args:
             timeout: Seconds to wait at most; None: as long as it takes.
 
@@ -241,6 +244,9 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[T]:
         """Schedule a job, as `ProcessPoolExecutor.submit` does.
+
+        Its records are handled in a copy of the caller's context (`contextvars`), and before its future is done. A slow
+        handler keeps futures waiting so, for no more than 10 seconds a record, but neither workers nor other futures.
 
         Args:
             fn: The callable.

@@ -159,11 +159,14 @@ def main() -> int:
     logging.getLogger(NAME).setLevel(logging.INFO)
     logging.getLogger(NAME).propagate = False
     logging.raiseExceptions = False
+    # Workers whose manager was killed write all their records to stderr.
+    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
     found: Counter[str] = Counter()
     seed = options.seed
     while found["jobs"] < options.jobs:
         # A hang is a failure: all stacks are printed, and this ends.
-        faulthandler.dump_traceback_later(3 * WAIT, exit=True)
+        faulthandler.dump_traceback_later(3 * WAIT, exit=True, file=stderr)
         Round(seed, 200, found).run()
         seed += 1
     faulthandler.cancel_dump_traceback_later()

@@ -96,6 +96,7 @@ class Jobs:
                 if job is not None:
                     job.holds = False
                     self._release(job)
+            self._wake_up()
 
     # The listener.
 
@@ -116,9 +117,10 @@ class Jobs:
         with self._lock:
             self._is_listening = False
             self._listener = None
-            self.release_all()
+            self._release(*self.active.copy().values())
             if for_good:
                 self.active.clear()
+        self._wake_up()
 
     def note_progress(self, frames: Iterator[Any]) -> None:
         """Note that the listener has got frames.
@@ -140,6 +142,7 @@ class Jobs:
             if job.due is not None and job.marks >= job.due:
                 self.discard(number)
                 self._release(job)
+        self._wake_up()
 
     # The pool's thread.
 
@@ -196,17 +199,20 @@ class Jobs:
     def release_all(self) -> None:
         """Have no result wait any longer."""
         with self._lock:
-            for job in list(self.active.values()):
-                self._release(job)
+            self._release(*self.active.copy().values())
+        self._wake_up()
 
-    def _release(self, job: Job) -> None:
-        """Have a job's result wait no longer, if it does. The caller has the lock."""
-        if job.result is None:
-            return
-        self._ready.append(job.result)
-        job.result = None
-        self._held -= 1
-        if not self._is_woken:
+    def _release(self, *jobs: Job) -> None:
+        """Have the results of these jobs wait no longer, if they do. The caller has the lock, and wakes up then."""
+        for job in jobs:
+            if job.result is not None:
+                self._ready.append(job.result)
+                job.result = None
+                self._held -= 1
+
+    def _wake_up(self) -> None:
+        # Without the lock: where the pipe is full, this waits for the pool's thread.
+        if self._ready and not self._is_woken:
             self._is_woken = True
             self.wake()
 
