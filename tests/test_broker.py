@@ -163,3 +163,34 @@ def test_what_a_socket_holds_when_the_queue_ends_comes_out_and_what_is_put_later
             consumer.sendall(ASK)
         putting.join()
     assert got == [b"%d" % number for number in range(put)]
+
+
+def test_a_fence_passes_while_producers_keep_the_backlog_full(run: Run) -> None:
+    broker, consumer = run(2**22)
+    stop = threading.Event()
+    producers = [producer_of(broker) for _ in range(8)]
+
+    def put_all_the_time(producer: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while not stop.is_set():
+                producer.sendall(frame(bytes(10_000)))
+
+    threads = [threading.Thread(target=put_all_the_time, args=(producer,)) for producer in producers]
+    for thread in threads:
+        thread.start()
+    consumer.sendall(ASK)
+    receive_block(consumer)
+    consumer.sendall(PUT + frame(b"behind what was put before"))
+    got, blocks = False, 0
+    while not got and blocks < 300:
+        consumer.sendall(ASK)
+        got = b"behind what was put before" in (receive_block(consumer) or ())
+        blocks += 1
+    stop.set()
+    for producer in producers:
+        producer.shutdown(socket.SHUT_RDWR)
+    for thread in threads:
+        thread.join()
+    for producer in producers:
+        producer.close()
+    assert got

@@ -187,3 +187,95 @@ def test_a_relay_that_a_handler_closes_has_all_records_handled(records: Records)
     all_are_put.set()
     relay.listener.stop()
     assert records.messages == [str(number) for number in range(100)]
+
+
+def put_numbers(relay: LogRelay, numbers: range) -> None:
+    for number in numbers:
+        relay.queue.put(logging.makeLogRecord({"name": "app", "levelno": 20, "msg": str(number)}))
+
+
+NUMBERS = [str(number) for number in range(101)]
+
+
+def test_what_came_in_together_with_the_end_of_the_thread_is_handled_by_the_next(records: Records) -> None:
+    go_on = threading.Event()
+    records.on_message["0"] = go_on.wait
+    with LogRelay() as relay:
+        put_numbers(relay, range(1))
+        records.wait_for("0")
+        relay.listener.enqueue_sentinel()
+        put_numbers(relay, range(1, 101))
+        go_on.set()
+        relay.listener.stop()
+        relay.listener.start()
+        assert relay.flush(20)
+        assert records.messages == NUMBERS
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["started again", "not started again"])
+def test_a_mark_that_was_to_end_an_earlier_thread_ends_nothing_else(records: Records, again: bool) -> None:
+    with LogRelay() as relay:
+        relay.listener.stop()
+        relay.listener.enqueue_sentinel()
+        relay.queue.put(None)
+        if again:
+            relay.listener.start()
+        put_numbers(relay, range(101))
+    assert records.messages == NUMBERS
+
+
+def test_an_empty_answer_is_not_the_end(records: Records) -> None:
+    with LogRelay() as relay:
+        relay.listener.stop()
+        consumer = relay.queue._consumer
+        assert consumer is not None
+        assert consumer.receive(0.0) == b""  # As when `get` is interrupted then.
+        relay.listener.start()
+        put_numbers(relay, range(101))
+        assert relay.flush(20)
+        assert records.messages == NUMBERS
+
+
+def test_a_handler_may_stop_a_listener_that_works_in_the_main_thread(records: Records) -> None:
+    relay = LogRelay().__enter__()
+    relay.listener.stop()
+    records.on_message["50"] = lambda: (relay.listener.stop(), relay.__exit__(None, None, None))
+    put_numbers(relay, range(101))
+    relay.__exit__(None, None, None)
+    assert records.messages == NUMBERS
+    assert multiprocessing.active_children() == []
+
+
+def test_an_interrupt_while_the_main_thread_handles_records_gets_through_and_loses_no_other(records: Records) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    relay = LogRelay().__enter__()
+    relay.listener.stop()
+    records.on_message["50"] = lambda: signal.raise_signal(signal.SIGALRM)
+    put_numbers(relay, range(101))
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            relay.__exit__(None, None, None)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    relay.__exit__(None, None, None)
+    assert records.messages == NUMBERS
+
+
+def test_a_handler_may_flush_an_executor_that_shuts_down_without_a_job(records: Records) -> None:
+    errors: list[str] = []
+
+    def flush() -> None:
+        try:
+            executor.flush_logs(0.1)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    records.on_message["handed on"] = flush
+    executor = LoggingProcessPoolExecutor(1)
+    executor.log_queue.put(logging.makeLogRecord({"name": "app", "levelno": 20, "msg": "handed on"}))
+    executor.shutdown()
+    assert records.messages == ["handed on"]
+    assert errors == ["cannot wait for the log listener in its own thread"]

@@ -79,3 +79,24 @@ with LogManager(2**20, ctx=multiprocessing.get_context("spawn")) as manager:
         check=False,
     )
     assert (ended.stdout, ended.stderr) == ("through\n", "")
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+def test_a_program_without_stdin_has_a_manager_process_all_the_same(tmp_path: Path, start_method: str) -> None:
+    source = tmp_path / "program.py"
+    source.write_text("""
+import multiprocessing, sys
+from logpool._parent.manager import LogManager
+
+with LogManager(2**20, ctx=multiprocessing.get_context(sys.argv[1])) as manager:
+    manager.queue.put("through")
+    print(manager.queue.get(timeout=20))
+""")
+    ended = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, str(source), start_method],
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert (ended.stdout, ended.stderr) == ("through\n", "")

@@ -162,6 +162,12 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
                     self._relay.launch()
         return self._relay
 
+    def _renew_relay(self) -> RelayService:
+        self._relay = self._relay.anew()
+        self._is_listened_to = self._is_shared = False
+        self._crash_reporter = self._make_crash_reporter()
+        return self._relay
+
     def _prepare_relay(self) -> None:
         """Make what workers need, if it isn't there. The caller has _relay_lock."""
         relay = self._relay
@@ -172,9 +178,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         if relay.is_inherited or relay.has_failed:
             # The executor was made by the process that this one was forked from, and used here first, as daemons do; or
             # the manager process couldn't be started before.
-            relay = self._relay = relay.anew()
-            self._is_listened_to = self._is_shared = False
-            self._crash_reporter = self._make_crash_reporter()
+            relay = self._renew_relay()
         if relay.is_new:
             relay.prepare()
         # Also where it was prepared before: an interrupt may have cut the last call short.
@@ -202,11 +206,14 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         """
         if not (cpython.job_count_of(self) or self._is_shared) or not self._relay.has_run:
             return True  # No process has anything that it could have logged into.
-        self._listen()
+        if not self._relay.listener.is_current_thread():  # Else it is a handler, which will be told.
+            self._listen()
         return self._relay.flush(timeout)
 
     def _listen(self) -> None:
         """Start the listener's thread, if it hasn't been."""
+        if self._is_listened_to:  # Without the lock, which a thread may have that waits for the caller, a handler.
+            return
         with self._relay_lock:
             if self._is_listened_to:
                 return
@@ -317,6 +324,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         except BaseException:
             # So the worker ends by itself. It is forgotten, so that the next `submit` starts another.
             self._relay.close()
+            self._renew_relay()
             cpython.workers_of(self).clear()
             raise
         PoolThread.patch(thread, self._crash_reporter, self._jobs, self._relay.close)

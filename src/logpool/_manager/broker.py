@@ -245,6 +245,9 @@ class Broker:
             try:
                 # Another thread may have closed one just before it could know that this is waited for.
                 connected, copy = self._accept_with_copy()
+            except BlockingIOError:
+                self._full = False
+                return
             except OSError:
                 self._unwatch(self._listening)
                 return
@@ -271,14 +274,14 @@ class Broker:
 
     def _drop(self, producer: Producer) -> None:
         self._forget(producer)
-        for fence in self._fences:
-            fence.unread.pop(producer, None)
         producer.stream.close()
         self._accept_again()
 
     def _forget(self, producer: Producer) -> None:
         self._everything.unregister(producer.stream)
         self._producers.discard(producer)
+        for fence in self._fences:
+            fence.unread.pop(producer, None)
 
     def _drop_consumer(self) -> None:
         """Go on without a consumer, which has closed its end: the parent is about to leave."""
@@ -347,17 +350,18 @@ class Broker:
 
         A stream with nothing to read has nothing from before. The others are read here, while there is room.
         """
-        while self._fences and self._has_room():
+        while self._fences:
             readable = {key.data for key, _ in self._everything.select(0)}
             for fence in self._fences:
                 for producer in fence.unread.keys() - readable:
                     del fence.unread[producer]
             while self._fences and not self._fences[0].unread:
-                self._fences.popleft().act()
-            if self._fences:
-                for producer in list(self._fences[0].unread):
-                    if self._has_room():
-                        self._read(producer)
+                self._fences.popleft().act()  # It needs no room.
+            if not self._fences or not self._has_room():
+                return
+            for producer in list(self._fences[0].unread):
+                if self._has_room():
+                    self._read(producer)
 
     # The consumer asks, and is answered.
 

@@ -32,10 +32,6 @@ def serve(sockets: Sockets, path: str | None, key: bytes, backlog: int) -> None:
     # It lives as long as its parent, which may have reasons to survive what a terminal or a supervisor sends to all. So
     # it also survives producers that die while it writes to them, where the parent has SIGPIPE's default.
     signal.set_wakeup_fd(-1)  # A forked copy of an asyncio program would write to that program's own.
-    nothing = os.open(os.devnull, os.O_RDONLY)  # In the place of stdin, as in each child of `multiprocessing`.
-    if nothing != 0:
-        os.dup2(nothing, 0)
-        os.close(nothing)
     signals.ignore(("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGPIPE"))
     try:
         Server(sockets, key, backlog).run()

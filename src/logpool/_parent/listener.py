@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Context
 from logging import Handler, LogRecord
 from logging.handlers import QueueListener
@@ -23,12 +23,15 @@ from logpool._process.hints import Any
 from logpool._record.label import Values, read_label
 from logpool._record.rebuild import rebuild
 from logpool._transport.queue import LogQueue
-from logpool._transport.wire import LABELLED, MARK, PICKLED, Frame, split_label
+from logpool._transport.wire import LABELLED, MARK, Frame, split_label
 
 logger = logging.getLogger("logpool")
 
-SENTINEL = None
-"""What ends the thread: the same as the base class's."""
+FLUSH = ord("f")
+"""The first byte of a mark that a flush waits for; its number follows."""
+
+STOP = ord("s")
+"""The first byte of a mark that ends the thread; the thread's number follows, as a mark may be met by a later one."""
 
 _loggers = logging.Logger.manager.loggerDict
 
@@ -36,11 +39,10 @@ _reporter = logging.NullHandler()
 """Lends its `handleError`."""
 
 
-class FlushMark:
-    """Put into the queue behind the records that a flush waits for."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
+def _raise_in_main_thread(error: BaseException) -> None:
+    """Raise an error if it is Ctrl-C: in the main thread, where `finish` may handle records."""
+    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+        raise error
 
 
 class Flush:
@@ -73,7 +75,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         super().__init__(queue, *(handlers or ()), respect_handler_level=True)
         self._by_logger = handlers is None
         self._jobs = Jobs() if jobs is None else jobs
-        queue.on_mark = self._jobs.meet
+        queue.on_mark = self._meet
         self._lock = threading.Lock()  # Held while the thread is started, stopped, and waited for.
         self._running: threading.Thread | None = None
         self._finished = False  # Whether all that came out of the queue has been handled.
@@ -83,6 +85,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         self._manager_is_gone = False
         self._flushes: dict[int, Flush] = {}
         self._numbers = itertools.count()
+        self._run = 0  # The number of the thread, by which it knows the mark that ends it.
         # Held while a record is handled. See before_fork.
         self._handling = threading.RLock()
         forks.register(self)
@@ -100,6 +103,7 @@ class RelayListener(QueueListener, forks.ForkAware):
             thread = threading.Thread(target=self._run_in_thread, name="logpool-listener", daemon=True)
             self.queue.reserved = self._has_thread = True
             self._thread_is_over.clear()
+            self._run += 1
             self._running = thread  # Before it runs: its first record's handler may ask whether it is in this thread.
             self._jobs.begin_listening()
             try:
@@ -121,14 +125,15 @@ class RelayListener(QueueListener, forks.ForkAware):
             return
         with self._lock:
             if self._running is not None:
-                self.enqueue_sentinel()
+                if not self._thread_is_over.is_set():
+                    self.enqueue_sentinel()
                 self._join()
 
     def enqueue_sentinel(self) -> None:
         """Put what ends the thread behind all records that were put before."""
         # If the manager process is gone, the thread notices by itself.
         with contextlib.suppress(OSError):
-            self.queue.put_nowait(SENTINEL)
+            self.queue.put_mark(b"%c%d" % (STOP, self._run))
 
     def finish(self, at_end: Callable[[], object]) -> None:
         """End the queue, and have all handled that was put before.
@@ -148,7 +153,11 @@ class RelayListener(QueueListener, forks.ForkAware):
             if self._running is not None:
                 self._join()
             if not self._finished:  # Or the thread was ended by `stop`, before the queue was.
-                self.run()
+                self._running = threading.current_thread()
+                try:
+                    self.run()
+                finally:
+                    self._running = None
         at_end()
 
     def _join(self) -> None:
@@ -182,7 +191,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         number = next(self._numbers)
         flush = self._flushes[number] = Flush()
         try:
-            self.queue.put_nowait(FlushMark(number))
+            self.queue.put_mark(b"%c%d" % (FLUSH, number))
             if self._has_thread:  # Else the mark will not be seen.
                 flush.over.wait(timeout)
         except OSError:
@@ -224,16 +233,31 @@ class RelayListener(QueueListener, forks.ForkAware):
         """Handle what was got. Raises nothing.
 
         Returns:
-            False behind the sentinel, or at the end of the queue.
+            False behind the mark that ends the thread, or at the end of the queue.
         """
-        at_end = not frames
         left = iter(frames)
+        try:
+            ends = self._handle_each(left)
+        except BaseException:  # Ctrl-C, where `finish` handles them in the main thread.
+            self.queue.give_back(left)
+            raise
+        if ends:
+            self.queue.give_back(left)
+        self._finished = not frames
+        return bool(frames) and not ends
+
+    def _handle_each(self, frames: Iterator[Frame]) -> bool:
+        """Handle frames.
+
+        Returns:
+            Whether one of them was the mark that ends the thread. The others are left in the iterator.
+        """
         jobs = self._jobs
-        jobs.note_progress(left)
+        jobs.note_progress(frames)
         active: dict[Any, Job] = jobs.active
         job: Job | None
         handle = self.handle
-        for frame in left:
+        for frame in frames:
             body, flag = frame
             values: Values | None = None
             try:
@@ -242,7 +266,8 @@ class RelayListener(QueueListener, forks.ForkAware):
                     job = active.get(record.__dict__.get("jobId")) if active else None
                 elif flag == MARK:
                     job = None  # So that its context is freed.
-                    jobs.meet(body)
+                    if self._meet(body) and self._has_thread:
+                        return True
                     continue
                 elif flag == LABELLED:
                     label, flat = split_label(body)
@@ -251,24 +276,34 @@ class RelayListener(QueueListener, forks.ForkAware):
                     job = active.get(number)
                 else:
                     record, job = self.queue.decode(frame), None
-            except BaseException:  # As in `handle`.
+                    if record is None:
+                        continue  # What ends a listener of the user's.
+            except BaseException as error:  # As in `handle`.
+                _raise_in_main_thread(error)
                 self.report(logging.ERROR, "A record was lost: it can't be rebuilt in this process.", exc_info=True)
                 continue
-            if flag == PICKLED:
-                if record is SENTINEL:
-                    self.queue.give_back(left)
-                    return False
-                if isinstance(record, FlushMark):
-                    self._end_flush(record.number, reached=True)
-                    continue
             if values:
                 (Context() if job is None else job.context.copy()).run(self._handle_with, values, record)
             elif job is None:
                 handle(record)
             else:
                 job.run(handle, record)
-        self._finished = at_end
-        return not at_end
+        return False
+
+    def _meet(self, mark: bytes | memoryview) -> bool:
+        """Do what is to be done behind all records that came before a mark.
+
+        Returns:
+            Whether it is the one that ends the thread.
+        """
+        kind, rest = mark[0], bytes(mark[1:])
+        if kind == STOP:
+            return int(rest) == self._run
+        if kind == FLUSH:
+            self._end_flush(int(rest), reached=True)
+        else:
+            self._jobs.meet(mark)
+        return False
 
     def _handle_with(self, values: Values, record: LogRecord) -> None:
         for variable, value in values:
@@ -295,7 +330,9 @@ class RelayListener(QueueListener, forks.ForkAware):
             if type(record) is not LogRecord or logging.getLogRecordFactory() is not LogRecord:
                 handle = by_factory(handle)
             call_from(handle, record)
-        except BaseException:  # Also a handler's SystemExit: it was to end a program, and would end this thread alone.
+        except BaseException as error:
+            # Also a handler's SystemExit: it was to end a program, and would end this thread alone.
+            _raise_in_main_thread(error)
             # There may be no stderr to report to.
             with contextlib.suppress(BaseException):
                 _reporter.handleError(record)

@@ -102,7 +102,11 @@ if sys.platform != "win32":
             # What the parent's memory holds is never freed here: an object whose descriptor is closed below would close
             # the one that has got its number.
             gc.freeze()
-            _close_all_but({0, 1, 2, its_end, *server.descriptors()})
+            own = {its_end, *server.descriptors()}
+            _close_all_but({0, 1, 2} | own)
+            if 0 not in own:  # Or this program was started without stdin.
+                nothing = os.open(os.devnull, os.O_RDONLY)  # In its place, as in each child of `multiprocessing`.
+                os.dup2(nothing, 0)
             serve(server.sockets, *server.arguments)
             code = 0
         except BaseException:

@@ -22,7 +22,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 TIMEOUT = 1.0
 """Seconds for which a fork waits, in all, for whatever must not be under way at that moment."""
@@ -84,28 +84,37 @@ def _owners() -> list[ForkAware]:
     return [owner for reference in list(_registered.values()) if (owner := reference()) is not None]
 
 
+def _call_each(call: Callable[[ForkAware], None]) -> None:
+    """Call each owner's method, whatever those of others raise: Ctrl-C may come. Python prints what a hook raises."""
+    errors: list[BaseException] = []
+    for owner in _owners():
+        try:
+            call(owner)
+        except BaseException as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
 # No state is kept between these: a signal handler may fork while its thread is about to.
 
 
 def _before_fork() -> None:
     deadline = time.monotonic() + TIMEOUT
     _lock.acquire(timeout=TIMEOUT)
-    for owner in _owners():
-        owner.before_fork(deadline)
+    _call_each(lambda owner: owner.before_fork(deadline))
 
 
 def _after_fork_in_parent() -> None:
-    for owner in _owners():
-        owner.after_fork_in_parent()
     with contextlib.suppress(RuntimeError):  # To get the lock had taken too long.
         _lock.release()
+    _call_each(lambda owner: owner.after_fork_in_parent())
 
 
 def _after_fork_in_child() -> None:
     global _lock
-    for owner in _owners():
-        owner.after_fork_in_child()
     _lock = threading.RLock()
+    _call_each(lambda owner: owner.after_fork_in_child())
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork.

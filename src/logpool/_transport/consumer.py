@@ -21,7 +21,12 @@ from logpool._transport.wire import ASK, BLOCK_HEADER, ENDED, NO_SIGNAL, NOW
 
 
 class Consumer:
-    """The consumer's end of a connection to the manager process."""
+    """The consumer's end of a connection to the manager process.
+
+    Attributes:
+        asked: Whether an answer is due, or here and not taken yet.
+        incoming: The parts of its header, and of its block, that are here.
+    """
 
     def __init__(self, connected: socket.socket) -> None:
         """Take over a connected socket, by which the manager process knows its consumer."""
@@ -30,8 +35,8 @@ class Consumer:
         self._send_lock = threading.RLock()
         self._sending = False
         self._requests: deque[tuple[bytes, list[int]]] = deque()  # Each with the sizes of its parts that are out.
-        self._asked = False  # Whether an answer is due.
-        self._incoming: tuple[list[bytes], list[bytes]] = [], []  # Parts of its header, and of its block.
+        self.asked = False  # Whether an answer is due.
+        self.incoming: tuple[list[bytes], list[bytes]] = [], []  # Parts of its header, and of its block.
 
     def request(self, message: bytes) -> None:
         """Say something to the manager process.
@@ -65,6 +70,8 @@ class Consumer:
     def receive(self, timeout: float | None = None) -> bytes | None:
         """Ask for a block and wait for it. One thread at a time may do so.
 
+        The block is returned again by the next call, until `incoming` and `asked` are reset.
+
         Args:
             timeout: Seconds to wait before an empty block will do; None: as long as it takes.
 
@@ -75,18 +82,15 @@ class Consumer:
             OSError: The manager process is gone.
             EOFError: The manager process is gone.
         """
-        if not self._asked:
+        if not self.asked:
             self.request(ASK)
-            self._asked = True
-        header, parts = self._incoming
+            self.asked = True
+        header, parts = self.incoming
         # Where a part of the answer is here, because the last call was interrupted, the rest is on its way.
         if timeout is not None and not header and not (timeout and connection.wait([self._socket], timeout)):
             self.request(NOW)
         (length,) = BLOCK_HEADER.unpack(self._receive_all(header, BLOCK_HEADER.size))
-        block = None if length == ENDED else self._receive_all(parts, length)
-        self._incoming = [], []
-        self._asked = False
-        return block
+        return None if length == ENDED else self._receive_all(parts, length)
 
     def _receive_all(self, parts: list[bytes], size: int) -> bytes:
         while missing := size - sum(map(len, parts)):

@@ -62,14 +62,8 @@ class WritingEnd(End):
         Raises:
             OSError: The reading end is closed, or the descriptor isn't this pipe's any more.
         """
-        # A program may close all descriptors, as daemons do, and then open something that gets this one's number. That
-        # is hardly a pipe of this size. (Where a socket was expected, the kernel itself refuses most.)
-        try:
-            is_ours = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) == CAPACITY
-        except OSError:
-            is_ours = False
-        if not is_ours:
-            self._descriptor = -1  # It isn't this object's to close.
+        if not self._is_ours():
+            self._descriptor = -1
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         written = os.write(self._descriptor, data)
         if written < len(data):  # A signal has interrupted it, in the midst of more than there was room for.
@@ -77,6 +71,20 @@ class WritingEnd(End):
             while rest:
                 # Its handler may have closed this end, or be a child by now, and have another with the same number.
                 rest = rest[os.write(self._descriptor, rest) :]
+
+    def _is_ours(self) -> bool:
+        # A program may close all descriptors, as daemons do, and then open something that gets this one's number. That
+        # is hardly a pipe of this size. (Where a socket was expected, the kernel itself refuses most.)
+        try:
+            return fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) == CAPACITY
+        except OSError:
+            return False
+
+    def close_if_ours(self) -> None:
+        """Close it, if the descriptor is still this pipe's. For a forked child, in which it may be anything."""
+        if self._is_ours():
+            self.close()
+        self._descriptor = -1
 
 
 class ReadingEnd(End):

@@ -125,6 +125,9 @@ class LogQueue(forks.ForkAware):
 
     def after_fork_in_child(self) -> None:
         """Drop the parent's connections: the child makes its own when it needs one."""
+        for stream in (self._stream, *self._spare):
+            if isinstance(stream, pipe.WritingEnd):
+                stream.close_if_ours()
         self._close_streams()
         if self._consumer is not None:
             self._consumer.close()
@@ -221,6 +224,18 @@ class LogQueue(forks.ForkAware):
         except (OSError, EOFError):
             return 0
         return due
+
+    def put_mark(self, mark: bytes) -> None:
+        """Put a mark behind all that was put before. The process that gets alone can do so.
+
+        Args:
+            mark: By which it knows the mark.
+
+        Raises:
+            OSError: The manager process is gone.
+        """
+        assert self._consumer is not None
+        self._put(header_of(mark, MARK), mark)
 
     def _put(self, header: bytes, body: bytes, *, is_mark: bool = False) -> None:
         if self._consumer is not None:
@@ -329,7 +344,8 @@ class LogQueue(forks.ForkAware):
             self._pass_marks()
             while not self._got:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                if not self._fill(left if block else 0.0):
+                left = left if block else 0.0
+                if not self._fill(left) or (left is not None and not self._got):
                     raise queue.Empty
                 self._pass_marks()
             frame = self._got.popleft()
@@ -354,7 +370,7 @@ class LogQueue(forks.ForkAware):
             return True  # Another thread waits for an item, or is just being given what there was.
         try:
             self._pass_marks()
-            while not self._got and self._fill(0.0):
+            while not self._got and self._fill(0.0) and self._got:
                 self._pass_marks()
             return not self._got
         finally:
@@ -375,8 +391,8 @@ class LogQueue(forks.ForkAware):
             EOFError: The manager process is gone.
         """
         with self._get_lock:
-            if not self._got:
-                self._fill(None)
+            while not self._got and self._fill(None):
+                pass  # An empty block, which an earlier call with a timeout had asked for.
             got, self._got = self._got, deque()
             return got
 
@@ -390,15 +406,21 @@ class LogQueue(forks.ForkAware):
             self._got.extendleft(reversed(list(frames)))
 
     def _fill(self, timeout: float | None) -> bool:
-        """Get more frames from the manager. The caller has _get_lock.
+        """Get more frames from the manager, when there are none here. The caller has _get_lock.
 
         Returns:
-            Whether there were any.
+            False if the queue has ended.
         """
-        if self._consumer is None:
+        consumer = self._consumer
+        if consumer is None:
             raise RuntimeError("only the process that made the log queue can get from it")
-        self._got.extend(split(self._consumer.receive(timeout) or b""))
-        return bool(self._got)
+        block = consumer.receive(timeout)
+        frames = deque(split(block or b""))
+        # A signal handler that raises runs at calls and jumps. There is none between these, so no frame is lost.
+        consumer.incoming = [], []
+        consumer.asked = False
+        self._got = frames
+        return block is not None
 
     def _pass_marks(self) -> None:
         """Take the marks that come next, which aren't for users. The caller has _get_lock."""

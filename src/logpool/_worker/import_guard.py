@@ -54,6 +54,9 @@ class Finder:
         """
         self._note = note
         self._modules = modules
+        self._lock = threading.Lock()
+        self._running = 0  # Imports of all threads: what one changes is put back when the last has ended.
+        self._undo: Callable[[], object] = tuple
         thread.imports = thread.is_silent = False  # This may be a thread that was forked by an import.
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
@@ -82,14 +85,20 @@ class Finder:
         if thread.imports:  # It was found before another import began.
             execute(module)
             return
-        undo = self._note()
+        with self._lock:
+            if not self._running:
+                self._undo = self._note()
+            self._running += 1
         thread.imports = True
         thread.is_silent = thread.loads or module.__name__ in self._modules
         try:
             execute(module)
         finally:
             thread.imports = thread.is_silent = False
-            undo()
+            with self._lock:
+                self._running -= 1
+                if not self._running:
+                    self._undo()
 
 
 def begin() -> None:
