@@ -461,6 +461,17 @@ def test_a_get_that_is_interrupted_while_it_receives_costs_no_item(manager: LogM
         assert got == number
 
 
+def test_a_large_put_while_an_answer_is_on_its_way_does_not_wait_for_itself(manager: LogManager) -> None:
+    large = bytes(20_000_000)
+    consumer = manager.queue._consumer
+    assert consumer is not None
+    consumer.request(wire.ASK)  # As when `get` is interrupted then.
+    consumer.asked = True
+    for number in range(3):
+        manager.queue.put((number, large))
+    assert [manager.queue.get(timeout=20)[0] for _ in range(3)] == [0, 1, 2]
+
+
 def test_closing_the_queue_tells_a_thread_that_waits_for_an_item(manager: LogManager) -> None:
     errors: queue.Queue[BaseException] = queue.Queue()
 

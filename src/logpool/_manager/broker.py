@@ -115,7 +115,9 @@ class Broker:
         listening.setblocking(False)
         self._listening = listening
         self._sentinel = sentinel
+        consumer.setblocking(False)
         self._consumer: socket.socket | None = consumer
+        self._outgoing: deque[memoryview] = deque()  # Parts of answers that aren't sent yet.
         self._limit = backlog
         self._acknowledges = listening.family != UNIX  # Then each producer waits until its frame has been read.
         self._on_connect = on_connect
@@ -145,6 +147,7 @@ class Broker:
         self._everything = selectors.DefaultSelector()
         for source in (listening, sentinel, self._woken, consumer):
             self._watch(source)
+        self._consumer_events = selectors.EVENT_READ
 
     def add_producer(self, stream: Stream) -> None:
         """Add a producer. What it puts after this has returned comes after this. May be called by any thread.
@@ -185,13 +188,16 @@ class Broker:
         Returns:
             False if the parent sentinel has ended.
         """
-        for key, _ in sorted(events, key=self._place):
+        for key, mask in sorted(events, key=self._place):
             source = key.data
             if isinstance(source, Producer):
                 if self._has_room() and not self._ended:
                     self._read(source)
             elif source is self._consumer:
-                self._take_requests()
+                if mask & selectors.EVENT_WRITE:
+                    self._send()
+                if mask & selectors.EVENT_READ and self._consumer is not None:
+                    self._take_requests()
             elif source is self._sentinel:
                 return False
             elif source is self._listening:
@@ -289,6 +295,7 @@ class Broker:
         self._unwatch(self._consumer)
         self._consumer.close()
         self._consumer = None
+        self._outgoing.clear()
         self._asked = False
 
     # Frames come in.
@@ -369,6 +376,8 @@ class Broker:
         assert self._consumer is not None
         try:
             size = self._consumer.recv_into(self._buffer)
+        except BlockingIOError:
+            return
         except OSError:
             size = 0
         if not size:
@@ -471,12 +480,38 @@ class Broker:
         self._answers += 1
         self._answered = time.monotonic()
         header = BLOCK_HEADER.pack(ENDED if self._ended and not parts else size)
+        if size < LARGE:
+            parts = [header + b"".join(parts)]
+        else:
+            parts.insert(0, header)
+        self._outgoing.extend(map(memoryview, parts))
+        self._send()
+
+    def _send(self) -> None:
+        """Send as much of the answers as the socket takes now.
+
+        Why not otherwise: a send that waits for the consumer to read would never end where the consumer waits until
+        what it puts has been read.
+        """
+        consumer, outgoing = self._consumer, self._outgoing
+        assert consumer is not None
         try:
-            if size < LARGE:
-                self._consumer.sendall(header + b"".join(parts))
-            else:
-                self._consumer.sendall(header)
-                for part in parts:
-                    self._consumer.sendall(part)
+            while outgoing:
+                sent = consumer.send(outgoing[0])
+                if sent == len(outgoing[0]):
+                    outgoing.popleft()
+                else:
+                    outgoing[0] = outgoing[0][sent:]
+        except BlockingIOError:
+            self._watch_consumer(selectors.EVENT_READ | selectors.EVENT_WRITE)
         except OSError:  # The parent died. What it had asked for is lost with it, as with any queue.
             self._drop_consumer()
+        else:
+            self._watch_consumer(selectors.EVENT_READ)
+
+    def _watch_consumer(self, events: int) -> None:
+        assert self._consumer is not None
+        if events != self._consumer_events:
+            self._consumer_events = events
+            for selector in (self._requests, self._everything):
+                selector.modify(self._consumer, events, self._consumer)
