@@ -23,7 +23,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -106,8 +106,15 @@ class Round:
                     break
                 future.add_done_callback(self._check)
                 futures.append(future)
-            _, late = wait(futures, WAIT)
-            self.found["futures without an end"] += len(late)
+            deadline = time.monotonic() + WAIT
+            for future in futures:
+                # Not `wait`: for futures that a pool has cancelled when it was shut down, that waits for ever.
+                with contextlib.suppress(CancelledError, BrokenProcessPool):
+                    try:
+                        future.result(max(0.0, deadline - time.monotonic()))
+                    except TimeoutError:
+                        self.found["futures without an end"] += 1
+                        print("no end:", self.what, flush=True)
             self.acting.set()
             attacker.join()
         self.found["jobs"] += len(futures)

@@ -61,6 +61,7 @@ class Jobs:
 
     Attributes:
         active: By number. Changed by single calls, which no other thread interrupts.
+        held: The numbers of the jobs whose results wait, or have waited and weren't taken yet. The pool's thread's own.
         wake: Wakes the pool's thread up. There before the first result is.
     """
 
@@ -68,13 +69,13 @@ class Jobs:
 
     def __init__(self) -> None:
         self.active: dict[int, Job] = {}
+        self.held: set[int] = set()
         self._blocks = 0  # How many the listener has begun to handle.
         self._frames: Iterator[Any] = iter(())  # The last one's frames: those that are left.
         self._is_listening = False
         self._listener: int | None = None  # Its thread, once that runs.
         # Guards marks, due, holds and result of all jobs. Reentrant, as a collection of garbage may call a future.
         self._lock = threading.RLock()
-        self._held = 0  # How many results wait.
         self._ready: deque[Any] = deque()  # Results that wait no longer.
         self._is_woken = False  # So that the pipe by which the pool's thread is woken never fills.
 
@@ -151,16 +152,6 @@ class Jobs:
         """Changes whenever the listener gets on."""
         return self._blocks, length_hint(self._frames)
 
-    @property
-    def are_held(self) -> bool:
-        """Whether a result waits."""
-        return self._held > 0
-
-    @property
-    def held(self) -> set[int]:
-        """The numbers of the jobs whose results wait."""
-        return {number for number, job in self.active.copy().items() if job.result is not None}
-
     def hold(self, number: int, marks: int, result: Any) -> bool:
         """Have a result wait, if it is to.
 
@@ -183,7 +174,7 @@ class Jobs:
             if not self._is_listening or not job.holds:
                 return False  # Its records are still to come, and are handled in its context.
             job.result = result
-            self._held += 1
+            self.held.add(number)
             return True
 
     def ready(self) -> Iterator[Any]:
@@ -194,7 +185,9 @@ class Jobs:
         """
         self._is_woken = False  # Before: what is added from now on wakes the thread again.
         while self._ready:
-            yield self._ready.popleft()
+            result = self._ready.popleft()
+            self.held.discard(result.work_id + 1)
+            yield result
 
     def release_all(self) -> None:
         """Have no result wait any longer."""
@@ -208,7 +201,6 @@ class Jobs:
             if job.result is not None:
                 self._ready.append(job.result)
                 job.result = None
-                self._held -= 1
 
     def _wake_up(self) -> None:
         # Without the lock: where the pipe is full, this waits for the pool's thread.

@@ -172,7 +172,7 @@ class PoolThread(cpython.ExecutorManagerThread):
         """Wait for what comes next, as the base class does, if there is a worker from which it can come."""
         if not cpython.REPLACES_DEAD_WORKERS and not self._ensure_worker():
             return None, True, ["the last worker has left by max_tasks_per_child, and the executor is gone"]
-        if self.jobs.are_held and self._was_woken():
+        if self.jobs.held and self._was_woken():
             came: Any = None, False, None
         else:
             came = super().wait_result_broken_or_wakeup(*args, **kwargs)
@@ -204,7 +204,7 @@ class PoolThread(cpython.ExecutorManagerThread):
         # Pythons before 3.14.10 and 3.15 don't replace a worker that has left by `max_tasks_per_child` once the
         # executor was collected or shut down without waiting, or when a count of idle workers that includes it says
         # that there is another; they wait for a result that can't come.
-        if self.processes or len(self.pending_work_items) <= len(self._held()):
+        if self.processes or len(self.pending_work_items) <= len(self.jobs.held):
             return True
         with self.shutdown_lock:  # A `submit` that goes on has it until there is its worker.
             executor = self.executor_reference()
@@ -212,11 +212,9 @@ class PoolThread(cpython.ExecutorManagerThread):
                 cpython.spawn_worker(executor)
             return bool(self.processes)
 
-    def _held(self) -> set[int]:
-        return {number - 1 for number in self.jobs.held}
-
     def _take_held(self) -> dict[Any, Any]:
-        return {work_id: self.pending_work_items.pop(work_id) for work_id in self._held()}
+        pending = self.pending_work_items
+        return {number - 1: pending.pop(number - 1) for number in self.jobs.held if number - 1 in pending}
 
     def _replace_dead_worker(self, *args: Any, **kwargs: Any) -> Any:
         # Newer Pythons start a worker here, or break the pool, if there are jobs left. Those that have a result aren't.
@@ -276,7 +274,7 @@ class PoolThread(cpython.ExecutorManagerThread):
             for result_item in self.jobs.ready():
                 with contextlib.suppress(BaseException):  # Of a callback.
                     self._finish(result_item)
-            if not self.jobs.are_held:
+            if not self.jobs.held:
                 return
             progress = self.jobs.progress
             if not woken.wait(STUCK) and self.jobs.progress == progress:
