@@ -162,7 +162,10 @@ def test_captured_output_can_be_looked_at_inside_the_block(
             caplog.clear()
 
 
-def test_flush_logs_tells_when_a_handler_is_too_slow(context: BaseContext, records: Records) -> None:
+def test_flush_logs_tells_when_a_handler_is_too_slow(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logpool._parent.pool_thread.STUCK", 0.1)  # Seconds for which results wait.
     release = threading.Event()
     records.addFilter(lambda record: release.wait())
     with LoggingProcessPoolExecutor(1, context) as executor:

@@ -488,7 +488,10 @@ def test_a_parent_that_shuts_down_when_all_are_terminated_has_all_records_handle
 # Handlers.
 
 
-def test_a_handler_that_blocks_makes_shutdown_wait_and_nothing_else(context: BaseContext, records: Records) -> None:
+def test_a_handler_that_blocks_makes_shutdown_wait_and_nothing_else(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logpool._parent.pool_thread.STUCK", 0.1)  # Seconds for which results wait.
     release = threading.Event()
     records.addFilter(lambda record: record.name != "app" or release.wait())
     executor = LoggingProcessPoolExecutor(1, context)
