@@ -15,6 +15,7 @@ function's. Its line is known, its columns aren't.
 from __future__ import annotations
 
 import ast
+import functools
 import logging
 import sys
 from collections.abc import Callable, Iterable
@@ -26,6 +27,7 @@ from logpool._process.hints import Any
 Handle = Callable[[LogRecord], object]
 
 
+@functools.cache
 def _code_of(expression: str) -> CodeType:
     """Return the code of a lambda. It has no columns, because they would be those of another text than the shown."""
     tree = ast.parse(expression, mode="eval")
@@ -36,8 +38,8 @@ def _code_of(expression: str) -> CodeType:
     return code
 
 
-_CALL_NEXT = _code_of("lambda handle, record, next_frame: next_frame(handle, record)")
-_CALL_HANDLE = _code_of("lambda handle, record: handle(record)")
+_CALL_NEXT = "lambda handle, record, next_frame: next_frame(handle, record)"
+_CALL_HANDLE = "lambda handle, record: handle(record)"
 
 
 def _placed(code: CodeType, file: str, name: str, line: int, namespace: dict[str, Any], *defaults: Any) -> Any:
@@ -51,7 +53,11 @@ def _placed_like(method: Any, code: CodeType, *defaults: Any, namespace: dict[st
     return _placed(code, like.co_filename, like.co_name, like.co_firstlineno, namespace or vars(logging), *defaults)
 
 
-_log = _placed_like(Logger.log, _CALL_NEXT, _placed_like(Logger._log, _CALL_HANDLE))
+@functools.cache
+def _log() -> Any:
+    """Return a function whose frames look like those of a logger's methods."""
+    inner = _placed_like(Logger._log, _code_of(_CALL_HANDLE))
+    return _placed_like(Logger.log, _code_of(_CALL_NEXT), inner)
 
 
 MOST_CALL_SITES = 1024
@@ -68,7 +74,7 @@ def _call_site(place: tuple[Any, ...], logger: str) -> Callable[[Handle, LogReco
         Exception: There can't be such a place: the record has been made by hand.
     """
     file, line, function = place
-    made = _placed(_CALL_NEXT, file, function, line, _globals_of(file, logger), _log)
+    made = _placed(_code_of(_CALL_NEXT), file, function, line, _globals_of(file, logger), _log())
     if len(_call_sites) >= MOST_CALL_SITES:
         _call_sites.clear()
     _call_sites[place] = made

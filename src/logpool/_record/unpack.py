@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import functools
 import io
@@ -206,6 +205,8 @@ def make_traceback(frames: Iterable[tuple[Any, ...]]) -> TracebackType | None:
 
 @functools.lru_cache(maxsize=1024)
 def _raising_code(filename: str, name: str, qualified: str, line: int, positions: tuple[int | None, ...]) -> CodeType:
+    import ast  # Here, because most programs log no exception before they have started.
+
     first, last, column, end = positions if None not in positions else (max(line, 1), max(line, 1), 0, 0)
     place: Any = {"lineno": first, "end_lineno": last, "col_offset": column, "end_col_offset": end}
     statement = ast.Expr(ast.Name("raising", ast.Load(), **place), **place)
