@@ -14,7 +14,6 @@ function's. Its line is known, its columns aren't.
 
 from __future__ import annotations
 
-import ast
 import functools
 import logging
 import sys
@@ -30,6 +29,8 @@ Handle = Callable[[LogRecord], object]
 @functools.cache
 def _code_of(expression: str) -> CodeType:
     """Return the code of a lambda. It has no columns, because they would be those of another text than the shown."""
+    import ast  # Here, because a program that starts has no record to handle yet.
+
     tree = ast.parse(expression, mode="eval")
     for node in ast.walk(tree):
         if isinstance(node, ast.expr | ast.arg):
