@@ -209,6 +209,22 @@ def test_a_stdlib_listener_that_is_never_stopped_ends_with_the_relay(context: Ba
     assert sorted(own.messages + records.messages, key=int) == [str(number) for number in range(100)]
 
 
+def test_a_stdlib_listener_that_comes_back_after_the_relay_has_ended_ends_too(records: Records) -> None:
+    own = Records()
+    go_on = threading.Event()
+    own.on_message["slow"] = go_on.wait
+    with LogRelay() as relay:
+        relay.listener.stop()
+        listener = logging.handlers.QueueListener(relay.queue, own)
+        listener.start()
+        relay.queue.put(logging.makeLogRecord({"name": "app", "levelno": 20, "msg": "slow"}))
+        own.wait_for("slow")
+    go_on.set()
+    listener._thread.join(20)
+    assert not listener._thread.is_alive()
+    assert records.messages == []
+
+
 def test_getting_while_the_relays_listener_runs_says_what_to_do() -> None:
     with LogRelay() as relay:
         for get in (relay.queue.get, relay.queue.get_nowait, relay.queue.empty):

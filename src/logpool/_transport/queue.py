@@ -115,6 +115,7 @@ class LogQueue(forks.ForkAware):
         self._get_lock = threading.RLock()
         self._consumer = consumer
         self._got: deque[Frame] = deque()
+        self._has_ended = False  # Whether the manager has said that nothing will come any more.
         self.reserved = False
 
     def __reduce__(self) -> tuple[type[LogQueue], tuple[Address, str | None]]:
@@ -414,12 +415,15 @@ class LogQueue(forks.ForkAware):
         consumer = self._consumer
         if consumer is None:
             raise RuntimeError("only the process that made the log queue can get from it")
+        if self._has_ended:  # The connection may be closed. A listener of the user's is told by `queue.Empty`.
+            return False
         block = consumer.receive(timeout)
         frames = deque(split(block or b""))
         # A signal handler that raises runs at calls and jumps. There is none between these, so no frame is lost.
         consumer.incoming = [], []
         consumer.asked = False
         self._got = frames
+        self._has_ended = block is None
         return block is not None
 
     def _pass_marks(self) -> None:
