@@ -62,6 +62,11 @@ def plain_str(text: str) -> str:
     return str.__str__(text)
 
 
+def parents_module(name: Any) -> Any:
+    """Return the name that a module has in the parent: a spawned worker has the main module under another."""
+    return "__main__" if name == "__mp_main__" else name
+
+
 def name_of(kind: type) -> str:
     """Return a class's name as tracebacks print it."""
     name, module = plain_str(kind.__qualname__), kind.__module__

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 
 from logpool._process.hints import Any
-from logpool._record.fields import PLAIN
+from logpool._record.fields import PLAIN, parents_module
 
 Place = tuple[str, str]
 """Of a context variable: the module's name, and the variable's name in it."""
@@ -44,17 +44,12 @@ def _find(variable: ContextVar[Any]) -> Place | None:
     modules = [(name, vars(module)) for name, module in sys.modules.copy().items() if hasattr(module, "__dict__")]
     for name, names in modules:
         if names.get(variable.name) is variable:
-            return _main(name), variable.name
+            return parents_module(name), variable.name
     for name, names in modules:
         for key, value in names.copy().items():
             if value is variable:
-                return _main(name), key
+                return parents_module(name), key
     return None
-
-
-def _main(name: str) -> str:
-    # A spawned worker has the parent's main module under another name.
-    return "__main__" if name == "__mp_main__" else name
 
 
 def make_label(job: int | None, values: Values) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from logpool._process import cpython
 from logpool._process.hints import Any
-from logpool._record.fields import Job
+from logpool._record.fields import Job, parents_module
 from logpool._transport.queue import LogQueue
 from logpool._worker import own_context
 from logpool._worker.crash_file import INITIALIZER, CrashFile
@@ -147,8 +147,7 @@ def name_of(function: Callable[..., object]) -> str:
         else:
             function = wrapped
     named = function if isinstance(getattr(function, "__qualname__", None), str) else type(function)
-    # A spawned worker has the parent's main module under another name.
-    module = "__main__" if named.__module__ == "__mp_main__" else named.__module__
+    module = parents_module(named.__module__)
     return f"{module}.{named.__qualname__}" if module else named.__qualname__
 
 

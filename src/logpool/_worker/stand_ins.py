@@ -10,7 +10,7 @@ import os
 import sys
 
 from logpool._process.hints import Any
-from logpool._record.fields import plain_str
+from logpool._record.fields import parents_module, plain_str
 
 Description = tuple[tuple[tuple[str, str], ...], "str | int | None", int]
 """Of a handler: module and name of its class and of those that it is derived from; where it writes; its level."""
@@ -25,8 +25,7 @@ def describe(handler: logging.Handler) -> Description:
         return handler.description
     classes = []
     for kind in type(handler).__mro__:
-        module = "__main__" if kind.__module__ == "__mp_main__" else kind.__module__
-        classes.append((plain_str(module), plain_str(kind.__qualname__)))
+        classes.append((plain_str(parents_module(kind.__module__)), plain_str(kind.__qualname__)))
         if kind is logging.Handler:
             break
     try:
@@ -138,7 +137,7 @@ def describe_filter(record_filter: Any) -> FilterDescription:
     if isinstance(record_filter, StandInFilter):
         return record_filter.description
     named = record_filter if hasattr(record_filter, "__qualname__") else type(record_filter)
-    module = "__main__" if named.__module__ == "__mp_main__" else named.__module__
+    module = parents_module(named.__module__)
     name = getattr(record_filter, "name", None)
     return plain_str(module), plain_str(named.__qualname__), plain_str(name) if isinstance(name, str) else None
 
