@@ -256,6 +256,43 @@ def test_the_pools_thread_fails_the_futures_by_a_method_that_can_be_extended() -
     os.close(writing)
 
 
+@pytest.mark.parametrize("breaks", [False, True])
+def test_the_pools_thread_joins_the_workers_after_a_method_that_can_be_extended(breaks: bool) -> None:
+    called: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    class Joining(cpython.ExecutorManagerThread):
+        def note(self, name: str) -> None:
+            for worker in self.processes.values():
+                worker.join = lambda: called.put("join")
+            called.put(name)
+
+        def shutdown_workers(self) -> None:
+            self.note("shutdown_workers")
+            super().shutdown_workers()
+
+        def _join_executor_internals(self, *args: Any, **kwargs: Any) -> None:
+            self.note("_join_executor_internals")
+            super()._join_executor_internals(*args, **kwargs)
+
+    class JoiningExecutor(cpython.ExecutorHooks):
+        def _before_pool_thread(self, thread: Any) -> None:
+            thread.__class__ = Joining
+
+    with JoiningExecutor(1, FORK) as executor:
+        executor.submit(int).result()
+        (worker,) = cpython.workers_of(executor).values()
+        if breaks:
+            executor.submit(os.kill, worker.pid, signal.SIGKILL).exception()
+    type(worker).join(worker)
+    seen = [called.get() for _ in range(called.qsize())]
+    if sys.version_info < (3, 12):
+        assert seen == ["shutdown_workers", "join"]
+    elif breaks:
+        assert seen == ["_join_executor_internals", "join"]
+    else:
+        assert seen == ["_join_executor_internals", "shutdown_workers", "join"]
+
+
 class Wakeup(cpython.ThreadWakeup):
     closed_by: int | None = None
 

@@ -18,9 +18,9 @@ import tempfile
 import textwrap
 import threading
 import traceback
-from concurrent.futures import Future, process
+from concurrent.futures import Future, process, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import resource_tracker
+from multiprocessing import connection, resource_tracker
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from logpool._parent.crash_reporter import CrashReporter
 from logpool._parent.listener import RelayListener
 from logpool._parent.manager import Handover, LogManager
 from logpool._parent.pool_thread import PoolThread, Wakeup
+from logpool._process import cpython
 from logpool._transport.queue import LogQueue
 from logpool._worker.pool_queues import CallQueue
 
@@ -1012,3 +1013,38 @@ def test_an_executor_that_outlives_all_modules_ends_without_a_word(
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert len((tmp_path / "log").read_text().splitlines()) == 50
+
+
+@pytest.mark.parametrize("index", [0, 1])  # One of the two has the lock of the call queue when it dies.
+def test_a_worker_that_is_killed_as_the_pool_ends_holds_up_nobody(
+    context: BaseContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, index: int
+) -> None:
+    monkeypatch.setattr("logpool._parent.pool_thread.GRACE", 0.1)  # Seconds.
+    gates = [tmp_path / "0", tmp_path / "1"]
+    for gate in gates:
+        os.mkfifo(gate)
+    executor = LoggingProcessPoolExecutor(2, context)
+    futures = [executor.submit(jobs.wait_for, gate) for gate in gates]
+    with gates[0].open("w"), gates[1].open("w"):  # Each has its worker.
+        pass
+    wait(futures)
+
+    def kill_and_end(_: Future[int]) -> None:
+        # In the pool's thread, which has no time to notice.
+        worker = list(cpython.workers_of(executor).values())[index]
+        worker.kill()
+        connection.wait([worker.sentinel])
+        executor.shutdown(wait=False)
+
+    executor.submit(jobs.log_numbers, 3).add_done_callback(kill_and_end)
+    executor.shutdown()
+
+
+def test_workers_that_outlive_sigterm_are_killed_when_the_pool_breaks(
+    context: BaseContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logpool._parent.pool_thread.GRACE", 0.1)  # Seconds.
+    with LoggingProcessPoolExecutor(2, context, signal.signal, (signal.SIGTERM, signal.SIG_IGN)) as executor:
+        running = executor.submit(signal.pause)
+        assert isinstance(executor.submit(jobs.die, signal.SIGKILL, 0).exception(), BrokenProcessPool)
+        assert isinstance(running.exception(), BrokenProcessPool)

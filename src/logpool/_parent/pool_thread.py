@@ -18,10 +18,13 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from traceback import format_exception, format_exception_only
 
-from logpool._parent.crash_reporter import CrashReporter
+from logpool._parent.crash_reporter import CrashReporter, wait_for_end
 from logpool._parent.jobs import STUCK, Jobs
 from logpool._process import cpython
 from logpool._process.hints import Any
+
+GRACE = 10.0
+"""Seconds for which workers are waited for that end by themselves, once the pool is broken or one of them has died."""
 
 WAKEUPS = 2**16
 """Bytes of wake-ups that are read at once."""
@@ -110,6 +113,7 @@ class PoolThread(cpython.ExecutorManagerThread):
     reporter: CrashReporter
     jobs: Jobs
     at_end: Callable[[], object]
+    is_broken: bool
     over: threading.Event
 
     @classmethod
@@ -127,6 +131,7 @@ class PoolThread(cpython.ExecutorManagerThread):
         thread.jobs = jobs
         jobs.wake = thread.thread_wakeup.wakeup
         thread.at_end = at_end
+        thread.is_broken = False
         thread.over = threading.Event()
         thread.__class__ = cls
 
@@ -250,6 +255,7 @@ class PoolThread(cpython.ExecutorManagerThread):
             *args: As the base class has them.
             **kwargs: As the base class has them.
         """
+        self.is_broken = True
         # A copy: `submit` may add to both meanwhile.
         running = {work_id + 1 for work_id in list(self.pending_work_items)} - self.jobs.held
         self.reporter.report(list(self.processes.values()), running)
@@ -264,6 +270,44 @@ class PoolThread(cpython.ExecutorManagerThread):
         finally:
             self.pending_work_items.update(held)
             self._finish_held()
+
+    def shutdown_workers(self, *args: Any, **kwargs: Any) -> None:
+        """Tell all workers to leave, as the base class does, and wait until they have."""
+        super().shutdown_workers(*args, **kwargs)
+        self._wait_for_workers()
+
+    def _join_executor_internals(self, *args: Any, **kwargs: Any) -> None:
+        # Pythons before 3.12 don't call it: there a pool that breaks, too, calls `shutdown_workers`.
+        if self.is_broken:
+            self._wait_for_workers()
+        super()._join_executor_internals(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
+
+    def _wait_for_workers(self) -> None:
+        """Wait until all workers have ended, so that the base class has nothing to wait for.
+
+        It joins one after the other, for ever where a worker doesn't end by SIGTERM (one that was forked has the
+        parent's handlers of signals), or waits for the lock of the call queue that another held when it was killed.
+        """
+        left: dict[Any, Any] = {worker.sentinel: worker for worker in list(self.processes.values())}
+        timeout = None
+        if self.is_broken:
+            timeout = GRACE
+            for worker in left.values():
+                worker.terminate()
+        while left:
+            ended = connection.wait(list(left), timeout)
+            if not ended:
+                for worker in left.values():
+                    worker.kill()
+                return
+            for sentinel in ended:
+                worker = left.pop(sentinel)
+                if worker.exitcode is None:
+                    wait_for_end(worker)
+                if worker.exitcode is None:  # It has closed its end of the sentinel, and runs on.
+                    worker.kill()
+                if worker.exitcode != 0:
+                    timeout = GRACE
 
     def _finish_held(self) -> None:
         """Hand all results over that are kept back, when the pool is broken, and so can't be woken as usual."""
