@@ -392,7 +392,8 @@ def test_a_handler_that_waits_for_its_own_listener_is_told(records: Records) -> 
     logging.getLogger().addHandler(Flush())
     with LoggingProcessPoolExecutor(1) as executor:
         executor.submit(jobs.log, "one")
-    assert [str(error) for error in errors] == ["cannot wait for the log listener in its own thread"]
+    (error,) = errors
+    assert "a handler cannot wait" in str(error)
 
 
 def test_a_future_callback_sees_a_pool_that_shuts_down(context: BaseContext, records: Records) -> None:

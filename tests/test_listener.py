@@ -278,4 +278,4 @@ def test_a_handler_may_flush_an_executor_that_shuts_down_without_a_job(records: 
     executor.log_queue.put(logging.makeLogRecord({"name": "app", "levelno": 20, "msg": "handed on"}))
     executor.shutdown()
     assert records.messages == ["handed on"]
-    assert errors == ["cannot wait for the log listener in its own thread"]
+    assert errors == ["a handler cannot wait for all records while it handles one: flush in another thread"]

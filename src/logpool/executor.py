@@ -25,12 +25,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 
+from logpool._parent.arguments import check_context
 from logpool._parent.crash_reporter import CrashReporter
 from logpool._parent.jobs import JobFuture, Jobs
 from logpool._parent.main_module_guard import main_module_guarded
 from logpool._parent.pool_thread import PoolThread, Wakeup
 from logpool._parent.settings_watch import SettingsWatch
-from logpool._process import cpython
+from logpool._process import advice, cpython
 from logpool._process.hints import TYPE_CHECKING, Any
 from logpool._transport.wire import DEFAULT_BACKLOG
 from logpool._worker.pool_queues import CallQueue, ResultQueue
@@ -80,14 +81,14 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             log_backlog: Bytes that are held for a slow handler before workers that log wait.
 
         Raises:
-            TypeError: A handler is no `logging.Handler`, the level neither int nor str, the backlog no int; or as
-                `ProcessPoolExecutor` raises it.
+            TypeError: The context isn't one, a handler is no `logging.Handler`, the level is neither int nor str, or
+                the backlog no int; or as `ProcessPoolExecutor` raises it.
             ValueError: The level is unknown, or the backlog not greater than 0; or as `ProcessPoolExecutor` raises it.
             OSError: The system has no process, descriptor or port left. Nothing is left behind.
         """
         if initializer is not None and not callable(initializer):  # The base class is given one of ours.
-            raise TypeError("initializer must be a callable")
-        if mp_context is None:  # As the base class chooses.
+            raise TypeError(f"initializer must be a callable, not {initializer!r}: pass it without parentheses")
+        if check_context(mp_context) is None:  # As the base class chooses.
             mp_context = multiprocessing.get_context(None if max_tasks_per_child is None else "spawn")
         # Here, because a spawned worker imports the main module, and with it this one, but makes no executor as a rule.
         from logpool._parent.service import RelayService
@@ -174,7 +175,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         if relay.has_run and not relay.is_inherited:
             return
         if self._has_ended:
-            raise RuntimeError("cannot start a log relay after shutdown")
+            raise RuntimeError("there is no log queue after shutdown: ask for it while the executor is open")
         if relay.is_inherited or relay.has_failed:
             # The executor was made by the process that this one was forked from, and used here first, as daemons do; or
             # the manager process couldn't be started before.
@@ -306,7 +307,8 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
     def _around_worker_start(self) -> Iterator[None]:
         with self._relay_lock:
             self._prepare_relay()
-        with main_module_guarded(cpython.start_method_of(self)):
+        start_method = cpython.start_method_of(self)
+        with main_module_guarded(start_method), advice.on_start(start_method):
             yield
         # The pool's thread watches the workers that it knew when it began to wait, and `submit` wakes it before it
         # starts another. If that one dies before anything else happens, nothing notices, and its job's future waits for

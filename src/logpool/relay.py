@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from logpool._transport.queue import LogQueue
     from logpool._worker.installation import Installation
 
-NOT_STARTED = "the relay is not started: use it as a context manager"
+NOT_STARTED = "the relay is not started: use it as a context manager, and start the children inside `with relay:`"
+
+ENDED = "the relay has ended: start the children inside its `with` block, or make another LogRelay"
 
 
 class LogRelay:
@@ -37,25 +39,26 @@ class LogRelay:
         self,
         mp_context: BaseContext | None = None,
         *,
-        handlers: Iterable[logging.Handler] | None = None,
-        level: int | str | None = None,
-        backlog: int = DEFAULT_BACKLOG,
+        log_handlers: Iterable[logging.Handler] | None = None,
+        log_level: int | str | None = None,
+        log_backlog: int = DEFAULT_BACKLOG,
     ) -> None:
         """Check the arguments. Nothing is started.
 
         Args:
             mp_context: The multiprocessing context to start the manager process with; None: the default one.
-            handlers: Get every record that their level lets through; None: this process's loggers handle the records.
-            level: The children's root level, a number or a name; None: this process's.
-            backlog: Bytes that are held for a slow handler before processes that log wait.
+            log_handlers: Get every record that their level lets through; None: the loggers of this process handle them.
+            log_level: The children's root level, a number or a name; None: this process's.
+            log_backlog: Bytes that are held for a slow handler before processes that log wait.
 
         Raises:
-            TypeError: A handler is no `logging.Handler`, the level neither int nor str, the backlog no int.
+            TypeError: The context isn't one, a handler is no `logging.Handler`, the level is neither int nor str, or
+                the backlog no int.
             ValueError: The level is unknown, or the backlog not greater than 0.
         """
         from logpool._parent.service import RelayService
 
-        self._service: RelayService | None = RelayService(mp_context, handlers, level, backlog)
+        self._service: RelayService | None = RelayService(mp_context, log_handlers, log_level, log_backlog)
         self._installation: Installation | None = None
 
     @property
@@ -76,7 +79,7 @@ class LogRelay:
         """
         self._started()
         if self._service is None or self._service.is_inherited:
-            raise RuntimeError("the listener is in the process that made the relay")
+            raise RuntimeError("the listener is in the process that made the relay: a child calls install() alone")
         return self._service.listener
 
     @property
@@ -86,17 +89,24 @@ class LogRelay:
         Called again in a child it changes nothing. Called in this process it changes nothing and logs a warning.
 
         Raises:
-            RuntimeError: The relay is not started.
+            RuntimeError: The relay is not started, or has ended in this process, which made it.
         """
-        return self._started().install
+        return self._for_children().install
 
     def _started(self) -> Installation:
         if self._installation is None:
             raise RuntimeError(NOT_STARTED)
         return self._installation
 
+    def _for_children(self) -> Installation:
+        installation = self._started()
+        # In a child that was forked it is nothing that could break a job: the records go to stderr.
+        if self._service is not None and self._service.has_ended and not self._service.is_inherited:
+            raise RuntimeError(ENDED)
+        return installation
+
     def __reduce__(self) -> tuple[Callable[[Installation], LogRelay], tuple[Installation]]:
-        return _in_child, (self._started(),)
+        return _in_child, (self._for_children(),)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that children logged before the call has been handled.
@@ -124,7 +134,7 @@ class LogRelay:
         """
         service = self._service
         if service is None or service.is_inherited:
-            raise RuntimeError("a relay can only be started in the process that made it")
+            raise RuntimeError("a relay can only be started in the process that made it: a child calls install() alone")
         service.prepare()
         try:
             service.launch()

@@ -44,7 +44,7 @@ def executor() -> None:
 
 
 def relay() -> None:
-    with LogRelay(handlers=None, level=10, backlog=1) as log_relay:
+    with LogRelay(log_handlers=None, log_level=10, log_backlog=1) as log_relay:
         assert_type(log_relay, LogRelay)
         assert_type(log_relay.install, Callable[[], None])
         assert_type(log_relay.flush(), bool)

@@ -15,6 +15,7 @@ from logging import LogRecord
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 
+from logpool._process import advice
 from logpool._process.hints import Any
 from logpool._worker.crash_file import INITIALIZER, LINE_SIZE, path_of, remove
 
@@ -102,8 +103,7 @@ class CrashReporter:
     def explain(self, error: BaseException) -> None:
         """Add to an error, as notes, why the pool has broken."""
         for reason in self._reasons:
-            if reason not in getattr(error, "__notes__", ()):  # Pythons before 3.14 give all futures one error.
-                error.add_note(reason)
+            advice.add_note(error, reason)  # Pythons before 3.14 give all futures one error.
 
     def wait(self) -> None:
         """Wait until all reports are handled, however long their handlers take."""
@@ -149,6 +149,8 @@ class CrashReporter:
         hint = ""
         if SIGKILL is not None and exit_code == -SIGKILL and self._kills.has_risen():
             hint = "The kernel has killed a process meanwhile, because memory ran out; it may have been this one."
+        elif exit_code == 1 and self.directory is not None and not file.was_found:
+            hint = advice.NOT_READY
         if exit_code is None:
             how = "has closed its connection to the pool, and still runs"
         elif file.reason:
@@ -213,6 +215,7 @@ class WorkersFile:
         number: The number of the job that ran, or was the last; INITIALIZER; None: neither is known.
         name: Of its function.
         reason: Why the worker has ended itself.
+        was_found: Whether there is such a file: the worker had got as far as its initializer.
         stack: As faulthandler has written it.
     """
 
@@ -220,6 +223,7 @@ class WorkersFile:
     name: str | None = None
     reason = ""
     stack = ""
+    was_found = False
 
     def __init__(self, directory: str | None, pid: int | None) -> None:
         """Read the file, if there is one.
@@ -238,6 +242,7 @@ class WorkersFile:
         except OSError:
             return
         remove(path)
+        self.was_found = True
         first, _, text = line.partition(" ")
         if first == "!":
             self.reason = text

@@ -76,6 +76,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         self._by_logger = handlers is None
         self._jobs = Jobs() if jobs is None else jobs
         queue.on_mark = self._meet
+        queue.on_put = self._check_put
         self._lock = threading.Lock()  # Held while the thread is started, stopped, and waited for.
         self._running: threading.Thread | None = None
         self._finished = False  # Whether all that came out of the queue has been handled.
@@ -185,7 +186,7 @@ class RelayListener(QueueListener, forks.ForkAware):
             RuntimeError: Called by a handler, in the listener's own thread, which can't wait for itself.
         """
         if self.is_current_thread():
-            raise RuntimeError("cannot wait for the log listener in its own thread")
+            raise RuntimeError("a handler cannot wait for all records while it handles one: flush in another thread")
         if self._running is None:
             return self._finished and not self._manager_is_gone
         number = next(self._numbers)
@@ -199,6 +200,14 @@ class RelayListener(QueueListener, forks.ForkAware):
         finally:
             del self._flushes[number]
         return flush.reached or (self._finished and not self._manager_is_gone)
+
+    def _check_put(self) -> None:
+        """Refuse what a handler puts back into the queue: it would come out again for ever."""
+        if self.is_current_thread():
+            raise RuntimeError(
+                "this record has just come out of the log queue: remove the QueueHandler from the handlers of this "
+                "process, which handles the workers' records without it"
+            )
 
     def _run_in_thread(self) -> None:
         try:

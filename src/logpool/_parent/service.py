@@ -17,10 +17,12 @@ from collections.abc import Iterable
 from multiprocessing import util
 from multiprocessing.context import BaseContext
 
+from logpool._parent.arguments import check_backlog, check_context, check_handlers, check_level
 from logpool._parent.jobs import Jobs
 from logpool._parent.listener import RelayListener
 from logpool._parent.main_module_guard import main_module_guarded
 from logpool._parent.manager import LogManager, State
+from logpool._process import advice
 from logpool._record.rebuild import rebuild
 from logpool._worker.installation import Installation
 
@@ -43,17 +45,17 @@ class RelayService:
     def __init__(
         self,
         mp_context: BaseContext | None,
-        handlers: Iterable[logging.Handler] | None,
-        level: int | str | None,
-        backlog: int,
+        log_handlers: Iterable[logging.Handler] | None,
+        log_level: int | str | None,
+        log_backlog: int,
         jobs: Jobs | None = None,
     ) -> None:
         """Check the arguments, which are `LogRelay`'s, and `RelayListener`'s. Nothing is started."""
         self._jobs = jobs
-        self._handlers = None if handlers is None else _check_handlers(handlers)
-        self._level = None if level is None else _check_level(level)
-        self._backlog = _check_backlog(backlog)
-        self._context = mp_context
+        self._context = check_context(mp_context)
+        self._handlers = check_handlers(log_handlers)
+        self._level = check_level(log_level)
+        self._backlog = check_backlog(log_backlog)
         self._process = os.getpid()
         self._closing = threading.Lock()
         self._has_run = False
@@ -75,6 +77,11 @@ class RelayService:
         return self.manager.state is State.CLOSED and not self._has_run
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it was closed, so that no record of any child will be handled."""
+        return self.manager.state is State.CLOSED
+
+    @property
     def is_inherited(self) -> bool:
         """Whether this is a copy, with which this process was forked."""
         return os.getpid() != self._process
@@ -93,7 +100,7 @@ class RelayService:
             RuntimeError: It was prepared before.
         """
         if not self.is_new:
-            raise RuntimeError("a relay can only be started once")
+            raise RuntimeError("a relay can only be started once: make another LogRelay")
         try:
             self.manager.prepare()
             queue = self.manager.queue
@@ -118,9 +125,9 @@ class RelayService:
                 meanwhile are told by the parent sentinel.
         """
         try:
-            with main_module_guarded(
-                (self._context or multiprocessing).get_start_method()
-            ):  # Windows' process imports it.
+            start_method = (self._context or multiprocessing).get_start_method()
+            # Windows' process imports the main module.
+            with main_module_guarded(start_method), advice.on_start(start_method):
                 self.manager.launch()
             self._has_run = True
         except BaseException:
@@ -160,33 +167,3 @@ def _close(listener: RelayListener, manager: LogManager) -> None:
         listener.finish(at_end=manager.shutdown)
     else:
         manager.shutdown()
-
-
-def _check_handlers(handlers: Iterable[logging.Handler]) -> tuple[logging.Handler, ...]:
-    try:
-        checked = tuple(handlers)
-    except TypeError:
-        raise TypeError(f"handlers must be an iterable of logging.Handler, not {handlers!r}") from None
-    for handler in checked:
-        if not isinstance(handler, logging.Handler):
-            raise TypeError(f"each handler must be a logging.Handler, not {handler!r}")
-    return checked
-
-
-def _check_level(level: int | str) -> int:
-    if isinstance(level, str):
-        try:
-            return logging.getLevelNamesMapping()[level]
-        except KeyError:
-            raise ValueError(f"Unknown level: {level!r}") from None
-    if not isinstance(level, int):
-        raise TypeError(f"Level not an integer or a valid string: {level!r}")
-    return int(level)  # An enum's may be of a class that can't be pickled.
-
-
-def _check_backlog(backlog: int) -> int:
-    if not isinstance(backlog, int):
-        raise TypeError(f"the backlog must be an integer, a number of bytes, not {backlog!r}")
-    if backlog <= 0:
-        raise ValueError("the backlog must be greater than 0 bytes")
-    return backlog

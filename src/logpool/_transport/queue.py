@@ -77,9 +77,11 @@ class LogQueue(forks.ForkAware):
         address: Where the manager process listens.
         reserved: Whether the relay's own listener takes what is put, so that `get` isn't for others.
         on_mark: Called by `get` with each mark that it meets, which it doesn't return; None: marks are dropped.
+        on_put: In the process that gets, called before an item is put, which it may refuse; None: all are taken.
     """
 
     on_mark: Callable[[bytes | memoryview], object] | None = None
+    on_put: Callable[[], object] | None = None
 
     def __init__(
         self,
@@ -170,12 +172,15 @@ class LogQueue(forks.ForkAware):
             OSError: The manager process is gone.
             EOFError: It went while a connection to it was being made.
             ValueError: The item is larger than `wire.MAX_BODY` bytes.
+            RuntimeError: A handler puts back a record that has come out of this queue.
             Exception: What pickling raises.
         """
         self.put_nowait(item)
 
     def put_nowait(self, item: object) -> None:
         """Do the same as `put(item)`."""
+        if self._consumer is not None and self.on_put is not None:
+            self.on_put()
         body = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
         self._put(header_of(body, PICKLED), body)
 
@@ -379,7 +384,10 @@ class LogQueue(forks.ForkAware):
 
     def _check_that_it_is_free(self) -> None:
         if self.reserved:
-            raise RuntimeError("the relay's listener takes what is put into the log queue: stop it first")
+            raise RuntimeError(
+                "the relay's own listener takes what is put into the log queue: call stop() of log_listener (of a "
+                "relay: listener) first"
+            )
 
     def get_frames(self) -> deque[Frame]:
         """Wait for items and take all that there are: the way to get many at little cost.

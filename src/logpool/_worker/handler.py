@@ -59,6 +59,7 @@ class RelayHandler(QueueHandler):
         self._job_of = job_of
         self._main_module = main_module
         self._labelling = _Labelling()
+        self._has_said = False  # Whether stderr says why it gets records.
 
     def prepare(self, record: LogRecord) -> Any:
         """Make bytes of a record. It isn't changed, for the sake of handlers that the user may add.
@@ -94,8 +95,8 @@ class RelayHandler(QueueHandler):
                 self.queue.put_record(flat, self._label(record, len(flat)))
             else:
                 self.queue.put_record(flat)
-        except (OSError, EOFError):  # The manager process is gone, or can't be reached: no descriptor is left, say.
-            self._write(record)
+        except (OSError, EOFError) as error:  # The manager process is gone, or no descriptor is left, say.
+            self._write(record, error)
         except Exception:
             self.handleError(record)
 
@@ -141,11 +142,24 @@ class RelayHandler(QueueHandler):
         with contextlib.suppress(Exception):
             super().handleError(record)
 
-    def _write(self, record: LogRecord) -> None:
-        """Write a record to stderr, as it can't be handed to the manager process."""
+    def _write(self, record: LogRecord, error: Exception) -> None:
+        """Write a record to stderr, and before the first one why.
+
+        Args:
+            record: The record.
+            error: Why it can't be handed to the manager process.
+        """
         try:
             if sys.stderr is not None:
-                sys.stderr.write((self.formatter or _formatter).format(record) + "\n")
+                line = (self.formatter or _formatter).format(record) + "\n"
+                if not self._has_said:
+                    self._has_said = True
+                    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                    line = (
+                        f"logpool: the relay has ended, or its manager process can't be reached ({reason}): this "
+                        f"process writes its records to stderr.\n{line}"
+                    )
+                sys.stderr.write(line)
                 sys.stderr.flush()
         except Exception:
             self.handleError(record)

@@ -69,7 +69,10 @@ class Installation:
             job_of: Tells which job the calling thread works for; None: this process knows no jobs.
         """
         if os.getpid() == self._pid:
-            logger.warning("install() was called in the process that handles the records. It is for its workers.")
+            logger.warning(
+                "install() was called in the process that handles the records. It is for its children. An initializer "
+                "is passed without parentheses: initializer=relay.install"
+            )
             return
         if routing.relay is not None and routing.relay.queue.address == self.queue.address:
             return

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from multiprocessing import connection
 
-from logpool._process import cpython, directory
+from logpool._process import advice, cpython, directory
 from logpool._process.hints import Any
 from logpool._worker import current_job, import_guard
 from logpool._worker.current_job import safe_name_of
@@ -83,6 +83,7 @@ class CallQueue(cpython.CallQueueHooks):
         work_item = self.pending_work_items.get(work_id)
         if work_id is not None:
             self.on_drop(work_id + 1)
+            advice.add_note_on_job(error, work_id + 1)
         try:
             super().on_feeder_error(error, obj, *args, **kwargs)
         except BaseException:  # A callback's SystemExit, say. It would end the thread, and no other job would be run.
