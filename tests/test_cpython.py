@@ -704,7 +704,7 @@ def test_whatever_a_future_is_asked_its_subclass_is_told() -> None:
     class Asked(cpython.FutureHooks[int]):
         count = 0
 
-        def on_use(self) -> None:
+        def _on_use(self) -> None:
             self.count += 1
 
     def wait_for(future: Future[int]) -> object:

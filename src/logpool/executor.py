@@ -27,7 +27,7 @@ from multiprocessing.context import BaseContext
 
 from logpool._parent.arguments import check_context
 from logpool._parent.crash_reporter import CrashReporter
-from logpool._parent.jobs import JobFuture, Jobs
+from logpool._parent.jobs import JobFuture, Jobs, follow
 from logpool._parent.main_module_guard import main_module_guarded
 from logpool._parent.pool_thread import PoolThread, Wakeup
 from logpool._parent.settings_watch import SettingsWatch
@@ -49,7 +49,22 @@ if TYPE_CHECKING:
 
 
 class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
-    """A `ProcessPoolExecutor` that has each record a worker logs handled as if this process had logged it."""
+    """A `ProcessPoolExecutor` that has each record a worker logs handled as if this process had logged it.
+
+    A program changes one import, and configures logging as if there was one process:
+
+        import logging
+        from logpool import LoggingProcessPoolExecutor
+
+        def double(number):
+            logging.getLogger("shop").info("doubling %d", number)
+            return 2 * number
+
+        if __name__ == "__main__":
+            logging.basicConfig(filename="shop.log", level="INFO")
+            with LoggingProcessPoolExecutor() as executor:
+                print(list(executor.map(double, range(5))))
+    """
 
     def __init__(
         self,
@@ -280,7 +295,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             except BrokenProcessPool as error:
                 self._crash_reporter.explain(error)
                 raise
-            JobFuture.follow(future, cpython.job_count_of(self), self._jobs)
+            follow(future, cpython.job_count_of(self), self._jobs)
         return future  # type: ignore[return-value]
 
     if sys.version_info >= (3, 14):

@@ -31,8 +31,18 @@ class LogRelay:
 
     For any pool or `multiprocessing.Process`: hand it the relay, and call `relay.install()` in the child.
 
-        with LogRelay() as relay, multiprocessing.Pool(4, initializer=relay.install) as pool:
-            pool.map(work, jobs)
+        import logging
+        import multiprocessing
+        from logpool import LogRelay
+
+        def double(number):
+            logging.getLogger("shop").info("doubling %d", number)
+            return 2 * number
+
+        if __name__ == "__main__":
+            logging.basicConfig(filename="shop.log", level="INFO")
+            with LogRelay() as relay, multiprocessing.Pool(4, initializer=relay.install) as pool:
+                print(pool.map(double, range(5)))
     """
 
     def __init__(

@@ -210,7 +210,7 @@ class Jobs:
 
 
 class JobFuture(cpython.FutureHooks["T"]):
-    """A job's future. It is one of the pool's own to which `follow` has been applied.
+    """The future of a job, as `LoggingProcessPoolExecutor.submit` returns it.
 
     Attributes:
         job_id: The job's number, which its records have as `jobId`.
@@ -219,20 +219,7 @@ class JobFuture(cpython.FutureHooks["T"]):
     job_id: int
     _jobs: Jobs
 
-    @classmethod
-    def follow(cls, future: Any, number: int, jobs: Jobs) -> None:
-        """Make a future one of this class.
-
-        Args:
-            future: As the pool has made it.
-            number: The job's.
-            jobs: Of the pool.
-        """
-        future.job_id = number
-        future._jobs = jobs
-        future.__class__ = cls
-
-    def on_use(self) -> None:
+    def _on_use(self) -> None:
         """Have the result not wait for records if it is a handler that asks: a handler that waits is known in time."""
         self._jobs.ask(self.job_id)
 
@@ -242,3 +229,16 @@ class JobFuture(cpython.FutureHooks["T"]):
         if cancelled:
             self._jobs.discard(self.job_id)
         return cancelled
+
+
+def follow(future: Any, number: int, jobs: Jobs) -> None:
+    """Make a future a `JobFuture`.
+
+    Args:
+        future: As the pool has made it.
+        number: The job's.
+        jobs: Of the pool.
+    """
+    future.job_id = number
+    future._jobs = jobs
+    future.__class__ = JobFuture

@@ -59,7 +59,8 @@ class RelayListener(QueueListener, forks.ForkAware):
     Without handlers of its own it hands each record to the logger of its name, and so to the handlers, filters and
     propagation that the parent has set up. With handlers, it hands records to those alone.
 
-    While it runs, nothing else can get from the queue.
+    While it runs, nothing else can get from the queue. `start` and `stop` are for programs, which need neither as a
+    rule; what isn't of `QueueListener` is for the library itself.
     """
 
     queue: LogQueue

@@ -17,7 +17,6 @@ import contextlib
 import logging
 import os
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, process
@@ -148,17 +147,22 @@ process_chunk = process._process_chunk
 
 
 class FutureHooks(Future["T"]):
-    """A future whose subclass is told when it is asked for anything."""
+    """A future whose subclass is told when it is asked for anything.
 
-    def on_use(self) -> None:
+    The hook has an underscore because that subclass is public.
+    """
+
+    def _on_use(self) -> None:
         """Do what must be done before a thread asks or waits for anything of the future."""
 
-    # Whatever a future is asked, by its methods or by `wait` and `as_completed`, takes this lock first.
-    @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
-        self.on_use()
-        condition: threading.Condition = self.__dict__["_condition"]
-        return condition
+    # Whatever a future is asked, by its methods or by `wait` and `as_completed`, takes this lock first. Type checkers
+    # are to see the attribute: a property isn't what typeshed's `as_completed` takes.
+    if not TYPE_CHECKING:
+
+        @property
+        def _condition(self):
+            self._on_use()
+            return self.__dict__["_condition"]
 
 
 # The pool's thread.

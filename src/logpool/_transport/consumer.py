@@ -35,7 +35,7 @@ class Consumer:
         self._send_lock = threading.RLock()
         self._sending = False
         self._requests: deque[tuple[bytes, list[int]]] = deque()  # Each with the sizes of its parts that are out.
-        self.asked = False  # Whether an answer is due.
+        self.asked: bool = False  # Whether an answer is due.
         self.incoming: tuple[list[bytes], list[bytes]] = [], []  # Parts of its header, and of its block.
 
     def request(self, message: bytes) -> None:

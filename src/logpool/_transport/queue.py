@@ -71,7 +71,8 @@ class LogQueue(forks.ForkAware):
     Items of one thread are got in the order in which they were put. The queue is bounded, in bytes: a put waits while
     the manager holds as much as it may; but not one by the process that gets, which could wait for itself.
 
-    An instance may be used by all threads of a process, by signal handlers, and by forked children.
+    An instance may be used by all threads of a process, by signal handlers, and by forked children. What isn't of
+    `queue.Queue` is for the library itself.
 
     Attributes:
         address: Where the manager process listens.
