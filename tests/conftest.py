@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-START_METHODS = ("fork", "forkserver", "spawn")
+# All three on Linux and macOS; Windows has the last alone.
+START_METHODS = tuple(sorted(multiprocessing.get_all_start_methods()))
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -69,8 +70,10 @@ def records() -> Iterator[Records]:
 
 
 def descriptors() -> list[str]:
-    """What each descriptor of this process is open on."""
-    found = []
+    """What each descriptor of this process is open on. Linux alone tells."""
+    found: list[str] = []
+    if not os.path.isdir("/proc/self/fd"):
+        return found
     for number in os.listdir("/proc/self/fd"):
         try:
             found.append(os.readlink(f"/proc/self/fd/{number}"))
@@ -98,6 +101,9 @@ def _temporary_directory_of_our_own() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _signals_as_in_a_terminal() -> Iterator[None]:
     """Undoes what `nohup`, or a shell that starts something in the background, has set for all that it starts."""
+    if not hasattr(signal, "pthread_sigmask"):  # On Windows, which has neither `nohup` nor such masks.
+        yield
+        return
     by_python = {signal.SIGPIPE, signal.SIGXFSZ}  # Which the interpreter itself ignores.
     ignored = [item for item in signal.valid_signals() - by_python if signal.getsignal(item) is signal.SIG_IGN]
     blocked = signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -112,9 +118,10 @@ def _signals_as_in_a_terminal() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _long_lived_helpers(_temporary_directory_of_our_own: None, _signals_as_in_a_terminal: None) -> None:
     """Starts what multiprocessing keeps until the interpreter ends, so that no test seems to leave it behind."""
-    resource_tracker.ensure_running()
-    forkserver.set_forkserver_preload(["pytest"])
-    forkserver.ensure_running()
+    if "forkserver" in START_METHODS:
+        resource_tracker.ensure_running()
+        forkserver.set_forkserver_preload(["pytest"])
+        forkserver.ensure_running()
     # What is there by now stays. That a collection leaves it out saves 30 ms a test.
     gc.collect()
     gc.freeze()

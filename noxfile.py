@@ -1,0 +1,60 @@
+"""Everything that is checked, by one command each: `nox --list`. The Pythons are those of the classifiers."""
+
+from __future__ import annotations
+
+import nox
+
+PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
+
+QUICK = ["test_examples", "test_executor", "test_house", "test_mistakes", "test_public", "test_record", "test_relay"]
+"""Tests that touch every part and take about a minute."""
+
+nox.options.sessions = ["quick", "lint"]
+nox.options.reuse_existing_virtualenvs = True
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests on each Python; `-- -m long` runs the long ones."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """Run the tests that touch every part and take about a minute."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs, *(f"tests/{name}.py" for name in QUICK))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Run ruff, mypy and pyright."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "ruff", "check", ".")
+    session.run("python", "-m", "ruff", "format", "--check", ".")
+    session.run("python", "-m", "mypy")
+    session.run("python", "-m", "pyright")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests, and say which lines of the parent, the workers and the manager process none of them reached."""
+    session.install("-e", ".[test,coverage]")
+    session.run("python", "-m", "coverage", "erase")
+    session.run("python", "-m", "coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "coverage", "combine", "--quiet")
+    session.run("python", "-m", "coverage", "report")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the source distribution and the wheel, check them, and try them in an empty environment."""
+    session.run(".ci/package", "python", external=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks; what follows `--` is passed on."""
+    session.install("-e", ".[bench]")
+    session.run("python", "-m", "benchmarks", *session.posargs)
