@@ -17,14 +17,14 @@ nox.options.reuse_existing_virtualenvs = True
 def tests(session: nox.Session) -> None:
     """Run the tests on each Python; `-- -m long` runs the long ones."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
 
 
 @nox.session
 def quick(session: nox.Session) -> None:
     """Run the tests that touch every part and take about a minute."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", *session.posargs, *(f"tests/{name}.py" for name in QUICK))
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs, *(f"tests/{name}.py" for name in QUICK))
 
 
 @nox.session
@@ -42,7 +42,7 @@ def coverage(session: nox.Session) -> None:
     """Run the tests, and say which lines of the parent, the workers and the manager process none of them reached."""
     session.install("-e", ".[test,coverage]")
     session.run("python", "-m", "coverage", "erase")
-    session.run("python", "-m", "coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "coverage", "run", "-m", "pytest", "-n", "2", *session.posargs)
     session.run("python", "-m", "coverage", "combine", "--quiet")
     session.run("python", "-m", "coverage", "report")
 
