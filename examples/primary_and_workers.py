@@ -56,7 +56,7 @@ def main(directory: Path) -> None:
         file_handler(directory / "primary-info.log", "INFO"),
         file_handler(directory / "primary-errors.log", "ERROR"),
     ]
-    with LogRelay(log_handlers=files, log_level="INFO") as relay:
+    with LogRelay(handlers=files, level="INFO") as relay:
         to_queue = QueueHandler(relay.queue)
         log.addHandler(to_queue)
         log.setLevel("INFO")

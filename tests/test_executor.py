@@ -218,10 +218,10 @@ def test_log_level_is_the_workers_root_level(context: BaseContext, level: int | 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"log_handlers": ["console"]}, TypeError, "must have logging.Handler objects, and has 'console'"),
+        ({"log_handlers": ["console"]}, TypeError, "must be a logging.Handler object, not 'console'"),
         ({"log_handlers": logging.NullHandler()}, TypeError, "must be an iterable of logging.Handler objects"),
-        ({"log_level": "LOUD"}, ValueError, "unknown log_level: 'LOUD'"),
-        ({"log_level": 2.5}, TypeError, "log_level must be an int or the name of a level"),
+        ({"log_level": "LOUD"}, ValueError, "unknown log level: 'LOUD'"),
+        ({"log_level": 2.5}, TypeError, "the log level must be an int or the name of a level"),
         ({"log_backlog": 0}, ValueError, "greater than 0"),
         ({"log_backlog": "64M"}, TypeError, "must be an int, a number of bytes"),
         ({"max_workers": 0}, ValueError, "max_workers must be greater than 0"),

@@ -119,9 +119,9 @@ def test_a_fork_waits_for_all_handlers_together_no_longer_than_for_one(
     for handler in slow:
         handler.on_message["slow"] = go_on.wait
     with (
-        LogRelay(log_handlers=slow[:1]) as one,
-        LogRelay(log_handlers=slow[1:2]) as two,
-        LogRelay(log_handlers=slow[2:]) as three,
+        LogRelay(handlers=slow[:1]) as one,
+        LogRelay(handlers=slow[1:2]) as two,
+        LogRelay(handlers=slow[2:]) as three,
     ):
         for relay in (one, two, three):
             relay.queue.put(logging.makeLogRecord({"msg": "slow", "levelno": 20}))

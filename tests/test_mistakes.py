@@ -37,73 +37,73 @@ def text_of(error: BaseException) -> str:
         pytest.param(
             {"log_handlers": "file.log"},
             TypeError,
-            "log_handlers must be an iterable of logging.Handler objects, such as [logging.StreamHandler()], "
+            "the log handlers must be an iterable of logging.Handler objects, such as [logging.StreamHandler()], "
             "not 'file.log'",
             id="a file name in the place of handlers",
         ),
         pytest.param(
             {"log_handlers": logging.NullHandler()},
             TypeError,
-            "log_handlers must be an iterable of logging.Handler objects, such as [logging.StreamHandler()], "
+            "the log handlers must be an iterable of logging.Handler objects, such as [logging.StreamHandler()], "
             "not <NullHandler (NOTSET)>",
             id="one handler in the place of several",
         ),
         pytest.param(
             {"log_handlers": [logging.StreamHandler]},
             TypeError,
-            "log_handlers must have logging.Handler objects, and has a class: call it to make a handler, "
+            "each log handler must be a logging.Handler object, not a class: call it to make a handler, "
             "<class 'logging.StreamHandler'>",
             id="a class in the place of a handler",
         ),
         pytest.param(
             {"log_handlers": {"console": logging.NullHandler()}},
             TypeError,
-            "log_handlers must have logging.Handler objects, and has 'console'",
+            "each log handler must be a logging.Handler object, not 'console'",
             id="handlers by name, as dictConfig has them",
         ),
         pytest.param(
             {"log_level": "debug"},
             ValueError,
-            "unknown log_level: 'debug'; names of levels are in upper case: 'DEBUG'",
+            "unknown log level: 'debug'; names of levels are in upper case: 'DEBUG'",
             id="a level's name in lower case",
         ),
         pytest.param(
             {"log_level": "10"},
             ValueError,
-            "unknown log_level: '10'; a number is given as an int: 10",
+            "unknown log level: '10'; a number is given as an int: 10",
             id="a level's number as a str",
         ),
         pytest.param(
             {"log_level": "LOUD"},
             ValueError,
-            "unknown log_level: 'LOUD'; add it by logging.addLevelName(), or take one of CRITICAL, ",
+            "unknown log level: 'LOUD'; add it by logging.addLevelName(), or take one of CRITICAL, ",
             id="a level that doesn't exist",
         ),
         pytest.param(
             {"log_level": True},
             TypeError,
-            "log_level must be an int or the name of a level, such as 'INFO', not True",
+            "the log level must be an int or the name of a level, such as 'INFO', not True",
             id="a bool in the place of a level",
         ),
         pytest.param(
             {"log_level": logging.info},
             TypeError,
-            "log_level must be an int or the name of a level, such as 'INFO', not <function info at ",
+            "the log level must be an int or the name of a level, such as 'INFO', not <function info at ",
             id="logging.info in the place of logging.INFO",
         ),
         pytest.param(
             {"log_backlog": "64 MB"},
             TypeError,
-            "log_backlog must be an int, a number of bytes, such as 64 * 2**20, not '64 MB'",
+            "the log backlog must be an int, a number of bytes, such as 64 * 2**20, not '64 MB'",
             id="a backlog with a unit",
         ),
         pytest.param(
             {"log_backlog": True},
             TypeError,
-            "log_backlog must be an int, a number of bytes, such as 64 * 2**20, not True",
+            "the log backlog must be an int, a number of bytes, such as 64 * 2**20, not True",
             id="a bool in the place of a backlog",
         ),
-        pytest.param({"log_backlog": 0}, ValueError, "log_backlog must be greater than 0 bytes", id="no backlog"),
+        pytest.param({"log_backlog": 0}, ValueError, "the log backlog must be greater than 0 bytes", id="no backlog"),
         pytest.param(
             {"mp_context": "spawn"},
             TypeError,
@@ -118,12 +118,24 @@ def test_a_wrong_argument(make: Any, arguments: dict[str, Any], error: type[Exce
     assert str(raised.value).startswith(message)
 
 
-def test_the_executor_and_the_relay_take_the_same_arguments_under_the_same_names() -> None:
-    handlers, level, backlog = [Records()], "DEBUG", 2**20
-    arguments: dict[str, Any] = {"log_handlers": handlers, "log_level": level, "log_backlog": backlog}
-    LoggingProcessPoolExecutor(**arguments).shutdown()
-    with LogRelay(**arguments):
-        pass
+def test_the_relay_takes_arguments_under_the_executors_names_and_shorter_ones(context: BaseContext) -> None:
+    for prefix in ("log_", ""):
+        handler = Records()
+        arguments: dict[str, Any] = {"handlers": [handler], "level": "DEBUG", "backlog": 2**20}
+        with (
+            LogRelay(context, **{prefix + name: value for name, value in arguments.items()}) as relay,
+            context.Pool(1, initializer=relay.install) as pool,
+        ):
+            pool.apply(jobs.log, ("detail",), {"level": logging.DEBUG})
+        assert handler.messages == ["detail"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("handlers", []), ("level", 10), ("backlog", 1)])
+def test_an_argument_of_the_relay_under_both_names(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} and log_{name} are two names of one argument: give it once"):
+        LogRelay(**{name: value, f"log_{name}": value})
+    with pytest.raises(ValueError, match="greater than 0"):
+        LogRelay(log_backlog=0)
 
 
 @pytest.mark.parametrize("initializer", ["configure", logging.getLogger("result")])

@@ -66,7 +66,7 @@ def test_a_relay_can_be_handed_on_with_a_job(context: BaseContext, records: Reco
 def test_its_own_handlers_and_level_are_for_the_children_alone(context: BaseContext, records: Records) -> None:
     own = Records()
     records.setLevel(logging.NOTSET)
-    with LogRelay(context, log_handlers=[own], log_level="DEBUG") as relay:
+    with LogRelay(context, handlers=[own], level="DEBUG") as relay:
         logging.getLogger("app").info("parent")
         run(context, ranked, 0, relay)
     assert own.messages == ["rank 0"]
@@ -277,7 +277,7 @@ def test_a_child_that_forks_gives_its_own_child_a_connection(context: BaseContex
 
 def test_what_is_logged_after_the_relay_closed_goes_to_stderr(context: BaseContext, tmp_path: Path) -> None:
     os.mkfifo(gate := tmp_path / "gate")
-    with LogRelay(context, log_handlers=[own := Records()], log_level="INFO") as relay:
+    with LogRelay(context, handlers=[own := Records()], level="INFO") as relay:
         late = context.Process(target=log_before_and_after, args=(relay, str(gate)))
         late.start()
         own.wait_for("waiting")

@@ -323,7 +323,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         with self._relay_lock:
             self._prepare_relay()
         start_method = cpython.start_method_of(self)
-        with main_module_guarded(start_method), advice.on_start(start_method):
+        with main_module_guarded(start_method), advice.on_worker_start(start_method):
             yield
         # The pool's thread watches the workers that it knew when it began to wait, and `submit` wakes it before it
         # starts another. If that one dies before anything else happens, nothing notices, and its job's future waits for

@@ -49,26 +49,36 @@ class LogRelay:
         self,
         mp_context: BaseContext | None = None,
         *,
+        handlers: Iterable[logging.Handler] | None = None,
+        level: int | str | None = None,
+        backlog: int = DEFAULT_BACKLOG,
         log_handlers: Iterable[logging.Handler] | None = None,
         log_level: int | str | None = None,
-        log_backlog: int = DEFAULT_BACKLOG,
+        log_backlog: int | None = None,
     ) -> None:
         """Check the arguments. Nothing is started.
 
         Args:
             mp_context: The multiprocessing context to start the manager process with; None: the default one.
-            log_handlers: Get every record that their level lets through; None: the loggers of this process handle them.
-            log_level: The children's root level, a number or a name; None: this process's.
-            log_backlog: Bytes that are held for a slow handler before processes that log wait.
+            handlers: Get every record that their level lets through; None: this process's loggers handle the records.
+            level: The children's root level, a number or a name; None: this process's.
+            backlog: Bytes that are held for a slow handler before processes that log wait.
+            log_handlers: The executor's name of `handlers`. None: not given.
+            log_level: The executor's name of `level`. None: not given.
+            log_backlog: The executor's name of `backlog`. None: not given.
 
         Raises:
-            TypeError: The context isn't one, a handler is no `logging.Handler`, the level is neither int nor str, or
-                the backlog no int.
+            TypeError: The context isn't one, a handler is no `logging.Handler`, the level is neither int nor str, the
+                backlog no int, or one of them is given under both names.
             ValueError: The level is unknown, or the backlog not greater than 0.
         """
+        from logpool._parent.arguments import only_one
         from logpool._parent.service import RelayService
 
-        self._service: RelayService | None = RelayService(mp_context, log_handlers, log_level, log_backlog)
+        handlers = only_one("handlers", handlers, log_handlers, default=None)
+        level = only_one("level", level, log_level, default=None)
+        backlog = only_one("backlog", backlog, log_backlog, default=DEFAULT_BACKLOG)
+        self._service: RelayService | None = RelayService(mp_context, handlers, level, backlog)
         self._installation: Installation | None = None
 
     @property

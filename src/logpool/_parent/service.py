@@ -45,17 +45,17 @@ class RelayService:
     def __init__(
         self,
         mp_context: BaseContext | None,
-        log_handlers: Iterable[logging.Handler] | None,
-        log_level: int | str | None,
-        log_backlog: int,
+        handlers: Iterable[logging.Handler] | None,
+        level: int | str | None,
+        backlog: int,
         jobs: Jobs | None = None,
     ) -> None:
         """Check the arguments, which are `LogRelay`'s, and `RelayListener`'s. Nothing is started."""
         self._jobs = jobs
         self._context = check_context(mp_context)
-        self._handlers = check_handlers(log_handlers)
-        self._level = check_level(log_level)
-        self._backlog = check_backlog(log_backlog)
+        self._handlers = check_handlers(handlers)
+        self._level = check_level(level)
+        self._backlog = check_backlog(backlog)
         self._process = os.getpid()
         self._closing = threading.Lock()
         self._has_run = False
@@ -126,8 +126,7 @@ class RelayService:
         """
         try:
             start_method = (self._context or multiprocessing).get_start_method()
-            # Windows' process imports the main module.
-            with main_module_guarded(start_method), advice.on_start(start_method):
+            with main_module_guarded(start_method), advice.on_start():  # Windows' process imports the main module.
                 self.manager.launch()
             self._has_run = True
         except BaseException:

@@ -38,18 +38,26 @@ def add_note_on_job(error: BaseException, number: int) -> None:
 
 
 @contextlib.contextmanager
-def on_start(start_method: str) -> Iterator[None]:
-    """Add to an error that keeps a process from being started what to do about it.
-
-    Args:
-        start_method: The name of the method.
-    """
+def on_start() -> Iterator[None]:
+    """Add to an error that keeps a process from being started what to do about it."""
     try:
         yield
     except AssertionError as error:
         if process.current_process().daemon:
             add_note(error, DAEMON)
         raise
+
+
+@contextlib.contextmanager
+def on_worker_start(start_method: str) -> Iterator[None]:
+    """Do the same for a worker of a pool.
+
+    Args:
+        start_method: The name of the method.
+    """
+    try:
+        with on_start():
+            yield
     except (AttributeError, TypeError, pickle.PicklingError) as error:
         if start_method != "fork":
             what = f"With the start method {start_method!r}, the initializer and its arguments are pickled"
