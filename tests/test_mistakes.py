@@ -177,6 +177,17 @@ def test_a_job_that_cannot_be_sent_to_a_worker(context: BaseContext, records: Re
     assert "on" in records.messages
 
 
+def test_a_result_that_cannot_be_sent_to_the_parent(context: BaseContext, records: Records) -> None:
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        future = executor.submit(logging.StreamHandler)
+        with pytest.raises((TypeError, AttributeError, pickle.PicklingError)) as raised:
+            future.result()
+        text = text_of(raised.value)
+        assert f"What job {future.job_id} returned or raised can't be sent to the parent: it is pickled." in text
+        assert "Handlers, generators, locks and open files stay in their process." in text
+        assert executor.submit(jobs.square, 2).result() == 4  # The pool goes on.
+
+
 @pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
 def test_an_initializer_that_is_given_a_handler(start_method: str) -> None:
     context = multiprocessing.get_context(start_method)

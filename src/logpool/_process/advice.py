@@ -37,6 +37,15 @@ def add_note_on_job(error: BaseException, number: int) -> None:
     add_note(error, f"Job {number} can't be sent to a worker: its function and arguments are pickled. {PICKLABLE}")
 
 
+def add_note_on_result(error: BaseException, number: int) -> None:
+    """Add to the error of a result that can't be pickled what to do about it."""
+    add_note(
+        error,
+        f"What job {number} returned or raised can't be sent to the parent: it is pickled. Handlers, generators, locks "
+        "and open files stay in their process. Return plain data.",
+    )
+
+
 @contextlib.contextmanager
 def on_start() -> Iterator[None]:
     """Add to an error that keeps a process from being started what to do about it."""

@@ -181,7 +181,11 @@ class ResultQueue(cpython.ResultQueueHooks):
             super().put(obj, *args, **kwargs)
             return
         obj.log_marks = log_queue.marks_due
-        data = self.pickled(obj)
+        try:
+            data = self.pickled(obj)
+        except Exception as error:  # The pool sends this in the place of the result.
+            advice.add_note_on_result(error, obj.work_id + 1)
+            raise
         # Behind what was logged by that. And before the lock is taken: where the log is full, this waits.
         marks = log_queue.put_marks(b"%d" % (obj.work_id + 1))
         if marks != obj.log_marks:
