@@ -59,7 +59,8 @@ class RelayHandler(QueueHandler):
         self._job_of = job_of
         self._main_module = main_module
         self._labelling = _Labelling()
-        self._has_said = False  # Whether stderr says why it gets records.
+        # Whether it needs no saying why stderr gets records: a pool's parent says that its manager process is gone.
+        self._has_said = job_of is not None
 
     def prepare(self, record: LogRecord) -> Any:
         """Make bytes of a record. It isn't changed, for the sake of handlers that the user may add.
