@@ -658,9 +658,54 @@ def test_a_forkserver_has_the_main_modules_path_in_a_variable_where_it_preloads(
 
 
 def test_a_process_hands_its_configuration_to_children() -> None:
-    assert multiprocessing.process.current_process()._config["authkey"] == multiprocessing.current_process().authkey
+    assert cpython.inherited_settings()["authkey"] == multiprocessing.current_process().authkey
     child = multiprocessing.get_context("spawn").Process()
-    assert child._config["authkey"] == multiprocessing.current_process().authkey
+    assert cpython.settings_of(child) == cpython.inherited_settings()
+    assert cpython.settings_of(child) is not cpython.inherited_settings()
+
+
+def test_process_objects_are_known_until_they_are_started() -> None:
+    child = multiprocessing.get_context("fork").Process()
+    assert child in cpython.unstarted_children()
+    child.start()
+    assert child not in cpython.unstarted_children()
+    child.join()
+
+
+def test_a_forkserver_preloads_what_it_is_told() -> None:
+    server = forkserver._forkserver
+    before = list(server._preload_modules)
+    server.set_forkserver_preload(["__main__", "json"])
+    try:
+        cpython.preload_instead("__main__", "another")
+        assert server._preload_modules == ["another", "json"]
+        cpython.preload_instead("another", "__main__")
+        assert server._preload_modules == ["__main__", "json"]
+    finally:
+        server.set_forkserver_preload(before)
+
+
+class Unpickled:
+    def __reduce__(self) -> Any:
+        return _is_inheriting, ()
+
+
+def _is_inheriting() -> bool:
+    return cpython.is_inheriting()
+
+
+def put(results: Any, *values: bool) -> None:
+    results.put([*values, cpython.is_inheriting()])
+
+
+def test_a_child_knows_that_it_still_unpickles_what_it_was_started_with() -> None:
+    context = multiprocessing.get_context("spawn")
+    results = context.SimpleQueue()
+    child = context.Process(target=put, args=(results, Unpickled()))
+    child.start()
+    child.join()
+    assert results.get() == [True, False]
+    results.close()
 
 
 def test_a_logger_method_calls_log_and_that_calls_handle() -> None:

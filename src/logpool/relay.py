@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from logpool._parent.listener import RelayListener
     from logpool._parent.service import RelayService
     from logpool._transport.queue import LogQueue
+    from logpool._worker.inheritance import Testament
     from logpool._worker.installation import Installation
 
 NOT_STARTED = "the relay is not started: use it as a context manager, and start the children inside `with relay:`"
@@ -29,7 +30,12 @@ ENDED = "the relay has ended: start the children inside its `with` block, or mak
 class LogRelay:
     """Has the records of child processes handled by this process, as if they had been logged here.
 
-    For any pool or `multiprocessing.Process`: hand it the relay, and call `relay.install()` in the child.
+    For whatever starts processes by `multiprocessing`:
+
+        with LogRelay(all_children=True):
+            library.that_starts_processes()
+
+    Without `all_children`, hand the relay to the children that are to have it, and call `relay.install()` there:
 
         import logging
         import multiprocessing
@@ -55,6 +61,7 @@ class LogRelay:
         log_handlers: Iterable[logging.Handler] | None = None,
         log_level: int | str | None = None,
         log_backlog: int | None = None,
+        all_children: bool = False,
     ) -> None:
         """Check the arguments. Nothing is started.
 
@@ -66,6 +73,9 @@ class LogRelay:
             log_handlers: The executor's name of `handlers`. None: not given.
             log_level: The executor's name of `level`. None: not given.
             log_backlog: The executor's name of `backlog`. None: not given.
+            all_children: Whether each child process that `multiprocessing` starts while the relay lives, for whatever
+                pool or library, installs the relay before it does anything else, and its own children, too. Of several
+                such relays it installs the innermost.
 
         Raises:
             TypeError: The context isn't one, a handler is no `logging.Handler`, the level is neither int nor str, the
@@ -78,8 +88,10 @@ class LogRelay:
         handlers = only_one("handlers", handlers, log_handlers, default=None)
         level = only_one("level", level, log_level, default=None)
         backlog = only_one("backlog", backlog, log_backlog, default=DEFAULT_BACKLOG)
-        self._service: RelayService | None = RelayService(mp_context, handlers, level, backlog)
+        self._service: RelayService | None = RelayService(mp_context, handlers, level, backlog, is_hidden=all_children)
         self._installation: Installation | None = None
+        self._all_children = all_children
+        self._testament: Testament | None = None
 
     @property
     def queue(self) -> LogQueue:
@@ -160,8 +172,12 @@ class LogRelay:
             service.launch()
             service.listen()
             self._installation = service.installation
+            if self._all_children:
+                from logpool._worker import inheritance
+
+                self._testament = inheritance.bequeath(self, service.installation)
         except BaseException:
-            service.close()
+            self.__exit__(None, None, None)
             raise
         return self
 
@@ -172,6 +188,11 @@ class LogRelay:
 
         What a child logs later goes to its stderr.
         """
+        testament, self._testament = self._testament, None
+        if testament is not None:
+            from logpool._worker import inheritance
+
+            inheritance.revoke(testament)
         if self._service is not None:
             self._service.close()
 
@@ -181,4 +202,5 @@ def _in_child(installation: Installation) -> LogRelay:
     relay = LogRelay.__new__(LogRelay)
     relay._service = None
     relay._installation = installation
+    relay._testament = None
     return relay

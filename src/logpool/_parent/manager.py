@@ -72,7 +72,12 @@ class LogManager(managers.BaseManager):
     fell_back: bool
 
     def __init__(
-        self, backlog: int, ctx: BaseContext | None = None, rebuild: Callable[[bytes | memoryview], Any] = bytes
+        self,
+        backlog: int,
+        ctx: BaseContext | None = None,
+        rebuild: Callable[[bytes | memoryview], Any] = bytes,
+        *,
+        is_hidden: bool = False,
     ) -> None:
         """Create a manager in the state NEW. Nothing is started.
 
@@ -80,13 +85,21 @@ class LogManager(managers.BaseManager):
             backlog: Bytes that the queue holds before producers wait.
             ctx: The multiprocessing context to start the manager process with; None: the default one.
             rebuild: As for `LogQueue`.
+            is_hidden: Whether `multiprocessing` is not to know the process: it is none of `active_children`, which a
+                program may wait for, and it is there until those have ended where the interpreter exits.
         """
+        self._is_hidden = is_hidden
         self._context = ctx or multiprocessing.get_context()
         super().__init__(ctx=self._context)
         self._backlog = backlog
         self._rebuild = rebuild
         self._parts = _Parts()
         self.state = State.NEW
+
+    @property
+    def exit_priority(self) -> int:
+        """When the interpreter shuts it down at its exit: before `multiprocessing` waits for the children it knows."""
+        return -2 if self._is_hidden else 0
 
     def start(self, *args: Any, **kwargs: Any) -> None:
         """Start the manager process, and don't wait until it is up.
@@ -119,7 +132,7 @@ class LogManager(managers.BaseManager):
         assert self.state is State.NEW
         parts = self._parts
         # As in BaseManager: also when this is collected, or the interpreter exits.
-        self._finalize = util.Finalize(self, parts.close, exitpriority=0)
+        self._finalize = util.Finalize(self, parts.close, exitpriority=self.exit_priority)
         # A child that another thread forks meanwhile would have copies that it doesn't know of.
         with signals.blocked(), forks.no_concurrent_fork():
             self.directory = parts.directory = directory.make()
@@ -154,6 +167,8 @@ class LogManager(managers.BaseManager):
             server = make_process(self._context, parts.handover.sockets, arguments, name=type(self).__name__)
             parts.handover.start(server)
             parts.process = parts.parent_sentinel.watched_by = server
+            if self._is_hidden:
+                cpython.forget_child(server)
         cpython.mark_started(self, self.queue.address)
         self.state = State.RUNNING
 

@@ -49,17 +49,20 @@ class RelayService:
         level: int | str | None,
         backlog: int,
         jobs: Jobs | None = None,
+        *,
+        is_hidden: bool = False,
     ) -> None:
-        """Check the arguments, which are `LogRelay`'s, and `RelayListener`'s. Nothing is started."""
+        """Check the arguments, which are `LogRelay`'s, `RelayListener`'s and `LogManager`'s. Nothing is started."""
         self._jobs = jobs
-        self._context = check_context(mp_context)
+        self._context = check_context(mp_context) or _default_context()
         self._handlers = check_handlers(handlers)
         self._level = check_level(level)
         self._backlog = check_backlog(backlog)
+        self._is_hidden = is_hidden
         self._process = os.getpid()
         self._closing = threading.Lock()
         self._has_run = False
-        self.manager = LogManager(self._backlog, ctx=mp_context, rebuild=rebuild)
+        self.manager = LogManager(self._backlog, ctx=self._context, rebuild=rebuild, is_hidden=is_hidden)
 
     @property
     def is_new(self) -> bool:
@@ -90,7 +93,8 @@ class RelayService:
         """Return the same for this process, not started, and drop what is left of this one."""
         if self.is_inherited and not self.is_new:
             self.manager.parent_sentinel.close()
-        return RelayService(self._context, self._handlers, self._level, self._backlog, self._jobs)
+        arguments = self._context, self._handlers, self._level, self._backlog, self._jobs
+        return RelayService(*arguments, is_hidden=self._is_hidden)
 
     def prepare(self) -> None:
         """Make all that children need. They may be started from now on; `launch` and `listen` are due.
@@ -107,7 +111,8 @@ class RelayService:
             self.listener = RelayListener(queue, self._handlers, self._jobs)
             self.installation = Installation(queue, self._level, to_all=self._handlers is not None)
             # Also when this is collected, or when the interpreter exits.
-            self._finalize = util.Finalize(self, _close, args=(self.listener, self.manager), exitpriority=1)
+            priority = self.manager.exit_priority + 1
+            self._finalize = util.Finalize(self, _close, args=(self.listener, self.manager), exitpriority=priority)
         except BaseException:
             self.manager.shutdown()
             raise
@@ -125,8 +130,8 @@ class RelayService:
                 meanwhile are told by the parent sentinel.
         """
         try:
-            start_method = (self._context or multiprocessing).get_start_method()
-            with main_module_guarded(start_method), advice.on_start():  # Windows' process imports the main module.
+            # Windows' process imports the main module.
+            with main_module_guarded(self._context.get_start_method()), advice.on_start():
                 self.manager.launch()
             self._has_run = True
         except BaseException:
@@ -166,3 +171,9 @@ def _close(listener: RelayListener, manager: LogManager) -> None:
         listener.finish(at_end=manager.shutdown)
     else:
         manager.shutdown()
+
+
+def _default_context() -> BaseContext:
+    """Return the context of the default start method, which the program may still choose later."""
+    chosen = multiprocessing.get_start_method(allow_none=True)
+    return multiprocessing.get_context(chosen or multiprocessing.get_all_start_methods()[0])

@@ -396,21 +396,33 @@ def inherited_settings() -> dict[str, Any]:
     return settings
 
 
-@contextlib.contextmanager
-def preloading(module: str) -> Iterator[None]:
-    """Have a forkserver that is started meanwhile import a module in the place of the main module.
+def settings_of(child: processes.BaseProcess) -> dict[str, Any]:
+    """Return the dictionary of what a child inherits, which was copied when the process object was made; not a copy."""
+    settings: dict[str, Any] = child._config  # type: ignore[attr-defined]
+    return settings
+
+
+def unstarted_children() -> list[processes.BaseProcess]:
+    """Return the process objects that this process has made and not started, which have inherited what was there."""
+    made: list[Any] = list(processes._dangling)  # type: ignore[attr-defined]
+    return [item for item in made if item._popen is None and item._parent_pid == os.getpid()]
+
+
+def preload_instead(module: str, other: str) -> None:
+    """Have a forkserver that is started from now on import another module in the place of one.
 
     From 3.14 on it imports the main module beforehand, for all its children.
     """
-    from multiprocessing import forkserver  # Here, because a worker doesn't need it.
+    # Only if it is loaded: whoever starts a forkserver has loaded it.
+    forkserver: Any = sys.modules.get("multiprocessing.forkserver")
+    if forkserver is not None:
+        server = forkserver._forkserver
+        server._preload_modules = [other if name == module else name for name in server._preload_modules]
 
-    server: Any = forkserver._forkserver
-    modules = server._preload_modules
-    server._preload_modules = [module if name == "__main__" else name for name in modules]
-    try:
-        yield
-    finally:
-        server._preload_modules = modules
+
+def is_inheriting() -> bool:
+    """Return whether this process still unpickles what it was started with, or imports the main module."""
+    return getattr(processes.current_process(), "_inheriting", False)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
+from logpool._process import cpython
 from logpool._process.hints import TYPE_CHECKING, Any
 from logpool._worker import files
 
@@ -102,18 +103,27 @@ class Finder:
 
 
 def begin() -> None:
-    """Switch logging off, until this worker's records are routed: no record is handled, and no log file opened."""
+    """Switch logging off, until this worker's records are routed: no record is handled, and no log file opened.
+
+    It is on again, with the first record, when this child has what it was started with.
+    """
     global _is_off
     _is_off = True
     logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign, assignment]
-    files.hold(lambda handler: True)
+    files.hold(lambda handler: is_off())
+
+
+def is_off() -> bool:
+    """Return whether logging is switched off."""
+    return _is_off and cpython.is_inheriting()
 
 
 def end() -> None:
     """Switch logging on again. Files are opened for the first record."""
     global _is_off
-    _is_off = False
-    files.let_go()
+    if _is_off:
+        _is_off = False
+        files.let_go()
 
 
 _is_off = False
@@ -122,5 +132,6 @@ _original = logging.Logger.callHandlers
 
 def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
     """Take the place of `logging.Logger.callHandlers`."""
-    if not _is_off:
+    if not is_off():
+        end()
         _original(logger, record)

@@ -20,6 +20,9 @@ from logpool._worker.settings import Snapshot, name_of_main_module
 
 logger = logging.getLogger("logpool")
 
+installed: Installation | None = None
+"""By which this process's records are routed; None: they aren't."""
+
 
 class Installation:
     """Routes a worker's records to its parent. What a child process gets of a `LogRelay`.
@@ -68,6 +71,7 @@ class Installation:
         Args:
             job_of: Tells which job the calling thread works for; None: this process knows no jobs.
         """
+        global installed
         if os.getpid() == self._pid:
             logger.warning(
                 "install() was called in the process that handles the records. It is for its children. An initializer "
@@ -81,6 +85,7 @@ class Installation:
             main_module = here, self._snapshot.main_module
         handler = RelayHandler(self.queue, job_of, main_module)
         routing.install(handler, self._snapshot, self._level, to_all=self._to_all, modules=self._modules)
+        installed = self
 
 
 def _load(
