@@ -62,17 +62,24 @@ def plain_str(text: str) -> str:
     return str.__str__(text)
 
 
+MAIN_MODULE = "__main__"
+
+INTERPRETERS_MAIN_MODULE = "<fake __main__>"
+"""What functions and classes of the main module say that it is called, in another interpreter of the process."""
+
+MAIN_MODULES = (MAIN_MODULE, "__mp_main__", INTERPRETERS_MAIN_MODULE)
+"""The names that the main module has: in the parent, in a process that is spawned, and in another interpreter."""
+
+
 def parents_module(name: Any) -> Any:
-    """Return the name that a module has in the parent: a spawned worker has the main module under another."""
-    return "__main__" if name == "__mp_main__" else name
+    """Return the name that a module has in the parent: a worker may have the main module under another."""
+    return MAIN_MODULE if name in MAIN_MODULES else name
 
 
 def name_of(kind: type) -> str:
     """Return a class's name as tracebacks print it."""
     name, module = plain_str(kind.__qualname__), kind.__module__
-    return (
-        name if module in ("builtins", "__main__", "__mp_main__") or not isinstance(module, str) else f"{module}.{name}"
-    )
+    return name if module in ("builtins", *MAIN_MODULES) or not isinstance(module, str) else f"{module}.{name}"
 
 
 def safe_repr(value: object, make: Any = repr) -> str:

@@ -221,8 +221,10 @@ def _format_exception(info: tuple[Any, BaseException, Any]) -> str:
             _read_sources(info[1], info[2])
     try:
         text = plain_str(_formatter.formatException(info))
-        # The main module has this name in a spawned worker only, and Python prints no main module's name.
-        return re.sub(r"(?m)^([ |+-]*)__mp_main__\.", r"\1", text) if "__mp_main__." in text else text
+        # The main module has these names in workers only, and Python prints no main module's name.
+        if "__mp_main__." in text or "<fake __main__>." in text:
+            text = re.sub(r"(?m)^([ |+-]*)(?:__mp_main__|<fake __main__>)\.", r"\1", text)
+        return text
     except Exception:
         return f"{name_of(type(info[1]))}: {safe_repr(info[1], str)}"
 

@@ -16,10 +16,19 @@ import itertools
 import pickle
 import sys
 from collections.abc import Callable
-from types import TracebackType
+from types import FunctionType, TracebackType
 
 from logpool._process.hints import Any
-from logpool._record.fields import NO_POSITIONS, Frames, Packed, name_of, plain_str, safe_repr
+from logpool._record.fields import (
+    INTERPRETERS_MAIN_MODULE,
+    MAIN_MODULE,
+    NO_POSITIONS,
+    Frames,
+    Packed,
+    name_of,
+    plain_str,
+    safe_repr,
+)
 
 _BY_VALUE = frozenset(
     {
@@ -161,11 +170,20 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, value: Any) -> Any:
         kind = type(value)
+        if isinstance(value, (type, FunctionType)):
+            # Pickled by name. In another interpreter no module has the name that those of the main module have there.
+            is_main = value.__module__ == INTERPRETERS_MAIN_MODULE
+            return (_of_main_module, (value.__qualname__,)) if is_main else NotImplemented
         if hasattr(kind, "__del__"):
             raise pickle.PicklingError("it has a __del__")
         if issubclass(kind, BaseException) or kind is TracebackType:
             raise _ExceptionFoundError
         return NotImplemented
+
+
+def _of_main_module(name: str) -> Any:
+    """Return what the main module has by a qualified name."""
+    return functools.reduce(getattr, name.split("."), sys.modules[MAIN_MODULE])
 
 
 class _ExceptionPickler(_Pickler):

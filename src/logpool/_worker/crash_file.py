@@ -16,7 +16,6 @@ The parent's side is `_parent/crash_reporter.py`.
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import functools
 import os
 from multiprocessing import util
@@ -45,6 +44,8 @@ class CrashFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(path, flags, 0o600)
         os.write(self._descriptor, bytes(LINE_SIZE))
+        import faulthandler  # Here, because it can't be imported in other interpreters than the main one.
+
         # From here on the descriptor's position is faulthandler's.
         was_enabled = faulthandler.is_enabled()
         faulthandler.enable(self._descriptor)
@@ -104,6 +105,8 @@ def remove(path: str) -> None:
 
 
 def _stop_writing(was_enabled: bool) -> None:
+    import faulthandler
+
     faulthandler.disable()
     if was_enabled:
         with contextlib.suppress(Exception):  # There may be no stderr, or none with a descriptor.

@@ -12,7 +12,7 @@ import warnings
 
 from logpool._process import cpython
 from logpool._process.hints import Any
-from logpool._record.fields import plain_str
+from logpool._record.fields import INTERPRETERS_MAIN_MODULE, plain_str
 from logpool._worker.stand_ins import Description, FilterDescription, describe, describe_filter, loaded
 
 logger = logging.getLogger("logpool")
@@ -38,8 +38,14 @@ def named_loggers() -> dict[str, logging.Logger]:
     return {name: item for name, item in existing.items() if isinstance(item, logging.Logger)}
 
 
+is_interpreter = False
+"""Whether this is another interpreter in the process that handles the records, and no worker process."""
+
+
 def name_of_main_module() -> str:
-    """Return the name of the main module in this process: `multiprocessing` renames it in processes that it spawns."""
+    """Return the name of the main module here: `multiprocessing` renames it in processes that it spawns."""
+    if is_interpreter:  # Which may have it later, if at all.
+        return INTERPRETERS_MAIN_MODULE
     return getattr(sys.modules.get("__main__"), "__name__", "__main__")
 
 
