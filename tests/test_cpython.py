@@ -26,6 +26,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, forkserver, managers, util
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -683,6 +684,19 @@ def test_a_forkserver_preloads_what_it_is_told() -> None:
         assert server._preload_modules == ["__main__", "json"]
     finally:
         server.set_forkserver_preload(before)
+
+
+def test_a_module_is_run_as_the_main_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "to_be_main.py").write_text("found = __name__, __spec__.name\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["x"])
+    main = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    cpython.module_runner()("to_be_main")
+    assert main.found == ("__main__", "to_be_main")
+    assert sys.argv == [str(tmp_path / "to_be_main.py")]
+    with pytest.raises(SystemExit, match="No module named there_is_none"):
+        cpython.module_runner()("there_is_none")
 
 
 class Unpickled:

@@ -49,7 +49,7 @@ def test_a_folder_imports_only_from_those_below_it(folder: str) -> None:
 
 
 def test_all_modules_but_the_public_ones_are_in_folders() -> None:
-    assert {module.name for module in SOURCE.glob("*.py")} == {"__init__.py", "executor.py", "relay.py"}
+    assert {module.name for module in SOURCE.glob("*.py")} == {"__init__.py", "__main__.py", "executor.py", "relay.py"}
     assert {folder.name for folder in SOURCE.iterdir() if folder.is_dir() and folder.name != "__pycache__"} == set(
         BELOW
     )

@@ -436,6 +436,21 @@ def inheriting() -> Iterator[None]:
         del current._inheriting
 
 
+# The main module.
+
+
+def module_runner() -> Callable[..., None]:
+    """Return what `python -m` calls: with a module's name, it runs that in the globals of `sys.modules["__main__"]`.
+
+    With "__main__" and `alter_argv=False` that is the `__main__` of the folder or archive which is first in `sys.path`.
+    `runpy.run_module` has a main module only until it returns, when threads may still run, and other error messages.
+    """
+    import runpy  # Here, because a worker doesn't need it.
+
+    run: Callable[..., None] = runpy._run_module_as_main  # type: ignore[attr-defined]
+    return run
+
+
 # Logging.
 
 handler_references: list[Any] = logging._handlerList  # type: ignore[attr-defined]
