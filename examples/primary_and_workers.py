@@ -1,7 +1,8 @@
 """A primary and four ranks, started as `torch.multiprocessing.spawn` does it: a function with its rank, then `args`.
 
 Two files stand behind the relay's listener, a thread of the primary, which alone writes to them. The ranks log to them
-by way of `relay.install()`. The primary does by way of the standard library's `QueueHandler` on the relay's queue.
+because the relay serves all child processes. The primary does by way of the standard library's `QueueHandler` on the
+relay's queue.
 
 - primary-info.log: INFO and above
 - primary-errors.log: ERROR and above
@@ -30,9 +31,8 @@ def spawn(function: Callable[..., None], args: tuple[Any, ...], process_count: i
     return ranks
 
 
-def train(rank: int, relay: LogRelay, steps: int) -> None:
+def train(rank: int, steps: int) -> None:
     """Trains nothing. What a rank runs."""
-    relay.install()
     log.info("rank %d begins", rank)
     for step in range(steps):
         log.debug("rank %d, step %d", rank, step)
@@ -56,12 +56,12 @@ def main(directory: Path) -> None:
         file_handler(directory / "primary-info.log", "INFO"),
         file_handler(directory / "primary-errors.log", "ERROR"),
     ]
-    with LogRelay(handlers=files, level="INFO") as relay:
+    with LogRelay(handlers=files, level="INFO", all_children=True) as relay:
         to_queue = QueueHandler(relay.queue)
         log.addHandler(to_queue)
         log.setLevel("INFO")
         log.info("the primary starts 4 ranks")
-        ranks = spawn(train, (relay, 10), 4)
+        ranks = spawn(train, (10,), 4)
         for process in ranks:
             process.join()
         log.info("the ranks ended with %s", [process.exitcode for process in ranks])

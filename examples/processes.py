@@ -1,7 +1,7 @@
 """The multi-process program of Python's logging cookbook, with processes and no pool: `LogRelay`.
 
-Five `multiprocessing.Process` workers log 100 records each, to six loggers and at five levels picked at random. Each is
-handed the relay, and calls `relay.install()` before it logs. The parent logs too, with the same handlers:
+Five `multiprocessing.Process` workers log 100 records each, to six loggers and at five levels picked at random. Nothing
+is handed to them: the relay serves all child processes. The parent logs too, with the same handlers:
 
 - console: INFO and above
 - processes.log: all records
@@ -24,9 +24,8 @@ LEVELS = [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.C
 LOGGERS = ["foo", "foo.bar", "foo.bar.baz", "spam", "spam.ham", "spam.ham.eggs"]
 
 
-def worker(relay: LogRelay, seed: int) -> None:
+def worker(seed: int) -> None:
     """Logs 100 records, always the same for the same seed. What a worker runs."""
-    relay.install()
     choice = random.Random(seed).choice
     for number in range(100):
         logger = logging.getLogger(choice(LOGGERS))
@@ -81,10 +80,8 @@ def main(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     configure_logging(directory)
     logger = logging.getLogger("foo")
-    with LogRelay() as relay:
-        workers = [
-            multiprocessing.Process(target=worker, args=(relay, seed), name=f"worker {seed}") for seed in range(5)
-        ]
+    with LogRelay(all_children=True):
+        workers = [multiprocessing.Process(target=worker, args=(seed,), name=f"worker {seed}") for seed in range(5)]
         for process in workers:
             process.start()
         logger.info("%d workers started", len(workers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -249,6 +250,23 @@ def test_processes_without_a_pool_log_by_the_parents_configuration(tmp_path: Pat
     assert file_names(logs) == {"processes.log", "processes-foo.log", "processes-errors.log"}
 
 
+# any_pool.py
+
+
+@each_start_method
+def test_any_pool_logs_by_the_parents_configuration(tmp_path: Path, start_method: str) -> None:
+    logs = tmp_path / "logs"
+    console = run_in(logs, "any_pool.py", start_method)
+    callers = {"Pool": range(3), "ProcessPoolExecutor": range(3), "a process": [3], "a process's child": [3]}
+    if importlib.util.find_spec("joblib"):
+        callers["joblib"] = range(3)
+    results = [f"INFO  squares {caller}: {number**2}" for caller, numbers in callers.items() for number in numbers]
+    begins = [f"DEBUG squares {caller}: squaring {number}" for caller, numbers in callers.items() for number in numbers]
+    assert sorted(console.splitlines()) == sorted(results)
+    assert sorted((logs / "any_pool.log").read_text().splitlines()) == sorted(results + begins)
+    assert file_names(logs) == {"any_pool.log"}
+
+
 # own_handlers.py and primary_and_workers.py
 
 OWN_LINE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?P<level>[A-Z]+) +(?P<process>\S+) +(?P<logger>\w+): (?P<message>.*)"
@@ -317,6 +335,7 @@ def test_primary_and_ranks_share_files_that_the_primary_writes(tmp_path: Path, s
 FILES = {
     "quickstart.py": {"quickstart.log", "quickstart-errors.log"},
     "per_logger_files.py": {"mplog.log", "mplog-foo.log", "mplog-errors.log"},
+    "any_pool.py": {"any_pool.log"},
     "own_handlers.py": {"own-info.log", "own-errors.log"},
     "processes.py": {"processes.log", "processes-foo.log", "processes-errors.log"},
     "primary_and_workers.py": {"primary-info.log", "primary-errors.log"},
@@ -350,6 +369,7 @@ DOUBLING = [f"doubling {number}" for number in range(5)]
 # What each of README's programs writes: to stdout, lines to stderr, lines to files. The order of lines is left open.
 OUTPUT: list[tuple[str, list[str], dict[str, list[str]]]] = [
     (DOUBLES, [], {"shop.log": [f"WORKER shop.prices {message}" for message in DOUBLING]}),
+    (DOUBLES, [f"INFO:shop:{message}" for message in DOUBLING], {}),
     (DOUBLES, [f"INFO:shop:{message}" for message in DOUBLING], {}),
     ("", [f"INFO:shop:working on {number}" for number in range(4)], {}),
     (DOUBLES, [], {"everything.log": ["3 is bad luck", *DOUBLING], "errors.log": ["3 is bad luck"]}),
