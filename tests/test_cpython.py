@@ -673,6 +673,13 @@ def test_process_objects_are_known_until_they_are_started() -> None:
     child.join()
 
 
+def test_the_number_of_a_process_object_can_be_given_to_the_next() -> None:
+    context = multiprocessing.get_context("fork")
+    cpython.give_number_back(first := context.Process())
+    assert context.Process().name == first.name
+    assert context.Process().name != first.name
+
+
 def test_a_forkserver_preloads_what_it_is_told() -> None:
     server = forkserver._forkserver
     before = list(server._preload_modules)

@@ -201,9 +201,12 @@ def test_a_child_that_outlives_the_relay_logs_to_stderr(context: Any, tmp_path: 
     assert gate.with_suffix(".stderr").read_text() == "INFO:app:waited\n"
 
 
-def test_the_manager_process_is_none_of_the_children_that_a_program_waits_for(records: Records) -> None:
+def test_the_manager_process_is_none_of_the_children_that_a_program_waits_for(context: Any, records: Records) -> None:
+    *_, number = context.Process().name.split("-")
     with LogRelay(all_children=True):
-        multiprocessing.get_context("fork").Process(target=jobs.log, args=("child",)).start()
+        item = context.Process(target=jobs.log, args=("child",))
+        assert item.name.endswith(f"Process-{int(number) + 1}")
+        item.start()
         for child in multiprocessing.active_children():
             child.join()
     assert records.messages == ["child"]

@@ -106,7 +106,7 @@ class Argument:
 
 def work(argument, depth):
     assert isinstance(argument, Argument)
-    log.info("depth %d", depth)
+    log.info("%s depth %d", multiprocessing.current_process().name, depth)
     if depth:
         child = context.Process(target=work, args=(argument, depth - 1))
         child.start()
@@ -132,7 +132,9 @@ def test_what_children_log_is_handled_by_the_program(tmp_path: Path, method: str
     assert run(tmp_path, "-m", "logpool", *command, method) == (3, "", "")
     lines = (tmp_path / "app.log").read_text().splitlines()
     assert lines[0] == "__main__ imported"
-    assert sorted(lines[1:]) == ["__main__ depth 0"] * 2 + ["__main__ depth 1"] * 2
+    kind = {"fork": "ForkProcess", "forkserver": "ForkServerProcess", "spawn": "SpawnProcess"}[method]
+    names = [(f"{kind}-{number}", 1) for number in (1, 2)] + [(f"{kind}-{number}:1", 0) for number in (1, 2)]
+    assert sorted(lines[1:]) == sorted(f"__main__ {name} depth {depth}" for name, depth in names)
     assert sockets_of_ours() == []
 
 
@@ -140,8 +142,8 @@ WAITING = """
 import logging, multiprocessing, os, signal, sys
 
 def work(gate):
-    logging.getLogger("app").info("working")
     try:
+        logging.getLogger("app").info("working")
         signal.pause()
     except KeyboardInterrupt:
         logging.getLogger("app").info("interrupted")

@@ -86,7 +86,8 @@ class LogManager(managers.BaseManager):
             ctx: The multiprocessing context to start the manager process with; None: the default one.
             rebuild: As for `LogQueue`.
             is_hidden: Whether `multiprocessing` is not to know the process: it is none of `active_children`, which a
-                program may wait for, and it is there until those have ended where the interpreter exits.
+                program may wait for, and where the interpreter exits it is there until those have ended; and others are
+                named as if there was no such process.
         """
         self._is_hidden = is_hidden
         self._context = ctx or multiprocessing.get_context()
@@ -165,6 +166,8 @@ class LogManager(managers.BaseManager):
         # A Ctrl-C must not leave a part of it behind, or reach the process before that can ignore it.
         with signals.blocked():
             server = make_process(self._context, parts.handover.sockets, arguments, name=type(self).__name__)
+            if self._is_hidden:
+                cpython.give_number_back(server)
             parts.handover.start(server)
             parts.process = parts.parent_sentinel.watched_by = server
             if self._is_hidden:

@@ -14,6 +14,7 @@ Processes of any role may import this, except the manager process, which needs n
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import sys
@@ -325,6 +326,12 @@ def forget_child(child: processes.BaseProcess | None) -> None:
     can't join them.
     """
     processes._children.discard(child)  # type: ignore[attr-defined]
+
+
+def give_number_back(child: processes.BaseProcess) -> None:
+    """Have the process object that is made next get the number of one that was just made, by which it is named."""
+    made: Any = child
+    processes._process_counter = itertools.count(made._identity[-1])  # type: ignore[attr-defined]
 
 
 def mark_started(manager: Any, address: Any) -> None:
