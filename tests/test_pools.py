@@ -28,6 +28,8 @@ def _what_others_keep_until_the_end() -> None:
             importlib.import_module(f"{name}.backend.resource_tracker").ensure_running()
     with contextlib.suppress(ImportError):
         importlib.import_module("tqdm").tqdm.monitor_interval = 0  # Else it has a thread.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("torch")  # It has a descriptor.
 
 
 @contextlib.contextmanager
