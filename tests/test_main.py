@@ -57,8 +57,10 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("as_what", ["file", "module"])
-@pytest.mark.parametrize("what", SOURCES)
+@pytest.mark.parametrize(
+    ("what", "as_what"),
+    [*((what, "file") for what in SOURCES), *((what, "module") for what in ("an error", "Ctrl-C", "itself"))],
+)
 def test_a_program_does_what_it_does_without(tmp_path: Path, what: str, as_what: str) -> None:
     (tmp_path / "program.py").write_text(SOURCES[what] + "\n")
     command = [*(["program.py"] if as_what == "file" else ["-m", "program"]), "-m", "--help"]

@@ -1,4 +1,7 @@
-"""What processes do in the tests of relays that serve all children. Nothing is handed to them."""
+"""What processes do in the tests of relays that serve all children. Nothing is handed to them.
+
+What a spawned one doesn't need isn't imported.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,10 @@ import multiprocessing
 import os
 import signal
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 from typing import Any
 
 import jobs
-from logpool import LoggingProcessPoolExecutor, LogRelay
 
 
 def run(method: str, target: Any, *args: object, **kwargs: object) -> int | None:
@@ -40,6 +41,8 @@ def log_and_be_killed(count: int) -> None:
 
 def relay_here(method: str) -> None:
     """Has a relay of its own in a child, whose handler marks what it handles."""
+    from logpool import LogRelay
+
     jobs.log("before")
 
     class Marking(logging.Handler):
@@ -52,12 +55,16 @@ def relay_here(method: str) -> None:
 
 
 def stock_pool(method: str, count: int) -> None:
+    from concurrent.futures import ProcessPoolExecutor
+
     with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as executor:
         for number in range(count):
             executor.submit(jobs.log, "stock %d", number).result()
 
 
 def our_pool(method: str) -> None:
+    from logpool import LoggingProcessPoolExecutor
+
     with LoggingProcessPoolExecutor(1, multiprocessing.get_context(method)) as executor:
         executor.submit(jobs.log, "ours").result()
 
@@ -78,25 +85,6 @@ def log_waiting(gate: str) -> None:
     with open(gate + ".stderr", "w") as sys.stderr:
         jobs.log_and_wait_for(gate)
         run("spawn", jobs.log, "late grandchild")
-
-
-class Refused:
-    """Can't be unpickled."""
-
-    def __reduce__(self) -> Any:
-        return _refuse, ()
-
-
-def _refuse() -> None:
-    raise ValueError("can't be unpickled")
-
-
-def log_to_file(path: str) -> None:
-    """Logs with a handler of its own, and says which handlers a record of its meets."""
-    handler = logging.FileHandler(path)
-    logging.getLogger().addHandler(handler)
-    jobs.log("in the file", level=logging.ERROR)
-    handler.close()
 
 
 def call_handlers_module() -> str:

@@ -93,6 +93,8 @@ class Pool(LoggingProcessPoolExecutor):
 
 def relay() -> None:
     LogRelay(log_handlers=None, log_level=10, log_backlog=1)
+    with LogRelay(all_children=True):
+        pass
     with LogRelay(handlers=None, level=10, backlog=1) as log_relay:
         assert_type(log_relay, LogRelay)
         assert_type(log_relay.install, Callable[[], None])
