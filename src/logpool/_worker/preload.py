@@ -10,7 +10,10 @@ import sys
 from multiprocessing import spawn
 
 from logpool._process import cpython
-from logpool._worker import import_guard
+from logpool._worker import (
+    import_guard,
+    inheritance,  # noqa: F401  # Which its children would import, each for itself.
+)
 
 
 def _path_of_main_module() -> str | None:
