@@ -198,7 +198,9 @@ def test_a_child_that_outlives_the_relay_logs_to_stderr(context: Any, tmp_path: 
     late.join()
     assert late.exitcode == 0
     assert own.messages == ["waiting"]
-    assert gate.with_suffix(".stderr").read_text() == "INFO:app:waited\n"
+    said, *lines = gate.with_suffix(".stderr").read_text().splitlines()
+    assert said.startswith("logpool: the relay has ended")
+    assert lines == ["INFO:app:waited"]
 
 
 def test_the_manager_process_is_none_of_the_children_that_a_program_waits_for(context: Any, records: Records) -> None:
