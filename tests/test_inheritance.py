@@ -311,7 +311,8 @@ if __name__ == "__main__":
 def test_a_child_that_cannot_install_runs_and_it_is_said_once(run_program: Run, method: str, what: str) -> None:
     ended = run_program(FAILING, method, what)
     assert ended.returncode == 0, ended.stderr
-    lines = [line for line in ended.stderr.splitlines() if "multi-threaded" not in line]
+    # Python's own warnings, in development mode: of a fork, and (3.15) of a main module that is in a traceback.
+    lines = [line for line in ended.stderr.splitlines() if "DeprecationWarning" not in line]
     said = "A child process can't be told to relay its records." if what == "pickled" else NOT_RELAYED
     assert [line for line in lines if not line.startswith(("  ", "when"))] == [
         said,
