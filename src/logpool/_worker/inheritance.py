@@ -112,7 +112,7 @@ def starting_our_own(*, guarded: bool) -> Iterator[None]:
             _update()
         yield
     finally:
-        del _starters[starter]
+        _starters.pop(starter, None)
         if guarded:
             _update()
 
