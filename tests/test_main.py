@@ -206,6 +206,6 @@ def manager_of(program: int, *others: int) -> int:
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_where_warnings_are_errors_it_runs(tmp_path: Path, method: str) -> None:
     if method == "fork" and sys.version_info >= (3, 12):
-        pytest.skip("Python refuses to fork a process that has a thread")
+        pytest.skip("Python warns of the fork of a process that has a thread, or refuses it")
     (tmp_path / "program.py").write_text(PROGRAM.format(end=""))
     assert run(tmp_path, "-W", "error", "-m", "logpool", "program.py", method) == (0, "", "")
