@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -29,6 +30,9 @@ WORKERS = 2
 WARM_UP = 200
 """Records of each worker before the clock runs: connections are made, caches are filled."""
 
+LINES = {"exception": 11 if sys.version_info >= (3, 13) else 9}
+"""How many lines of the file a record of a kind takes: more than one with a traceback."""
+
 FRACTION = {
     "recipe": 10,
     "multiprocessing_queue": 2,
@@ -39,38 +43,40 @@ FRACTION = {
 """Slower ways get a fraction of the records, so that each measurement takes a second or two."""
 
 
-def measure(way: str, workers: int, records: int) -> dict[str, Any]:
+def measure(way: str, workers: int, records: int, kind: str = "plain") -> dict[str, Any]:
     """Measures one way once. The clock runs from the first job's submission until the last record is in the file.
 
     Args:
         way: The way of logging.
         workers: How many.
         records: How many, all workers together.
+        kind: Of records, as in `jobs.KINDS`.
     """
     share = records // workers
+    lines = LINES.get(kind, 1)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "log")
         handler = files.make_handler(path)
         counter = files.LineCounter(path)
         jobs.barrier = multiprocessing.Barrier(workers)
         with ways.WAYS[way](handler, workers) as pool:
-            for future in [pool.submit(jobs.burst, way, WARM_UP) for _ in range(workers)]:
+            for future in [pool.submit(jobs.burst, way, WARM_UP, kind) for _ in range(workers)]:
                 future.result()
-            warmed_up = counter.wait_for(WARM_UP * workers)
+            warmed_up = counter.wait_for(WARM_UP * workers * lines)
             before, busy_before = processes.usage_by_role(pool), processes.machine_busy()
             start = time.time()
-            futures = [pool.submit(jobs.burst, way, share) for _ in range(workers)]
+            futures = [pool.submit(jobs.burst, way, share, kind) for _ in range(workers)]
             bursts = [future.result() for future in futures]
-            arrived = counter.wait_for(warmed_up + share * workers) - warmed_up
+            arrived = counter.wait_for(warmed_up + share * workers * lines) - warmed_up
             elapsed = counter.last_write() - start
             after, busy_after = processes.usage_by_role(pool), processes.machine_busy()
             measured = time.time() - start
     used = {role: after[role] - before[role] for role in before}
     return {
-        "rate": arrived / elapsed,
+        "rate": arrived / lines / elapsed,
         # Of CPUs that anything else on the machine kept busy: what the figures suffer from.
         "others": max(0.0, busy_after - busy_before - sum(usage.cpu for usage in used.values())) / measured,
-        "lost": share * workers - arrived + WARM_UP * workers - warmed_up,
+        "lost": (share + WARM_UP) * workers - (arrived + warmed_up) / lines,
         "call": statistics.mean(burst["wall"] for burst in bursts) / share,
         "cpu": {role: usage.cpu / records for role, usage in used.items()},
         "voluntary": {role: usage.voluntary / records for role, usage in used.items()},

@@ -1,9 +1,12 @@
 """`flatten`: makes bytes of a log record, in the worker.
 
-A record of plain values, which nearly all are, travels as one tuple of them. One of which the arguments alone aren't
-plain has these beside (pack_args.py). Any other travels as a dict, in which each value that isn't plain is pickled by
-itself (pack.py). Both are written by `marshal`: it takes objects of the plain
-types and none of their subclasses, so that whatever it has written can be read in the parent.
+    a record of plain values                one tuple of them
+    one with others in it                   that tuple, the plain attributes that were added, and what isn't plain
+    one that `logging` doesn't make so      a dict
+
+A value that isn't plain is pickled by itself (pack.py, pack_args.py), and costs the others nothing. All is written by
+`marshal`: it takes objects of the plain types and none of their subclasses, so that whatever it has written can be read
+in the parent.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import contextlib
 import linecache
 import logging
 import marshal
+import operator
 import pickle
 import re
 import sys
@@ -22,6 +26,7 @@ from types import TracebackType
 
 from logpool._process.hints import Any
 from logpool._record.fields import (
+    CONTAINERS,
     FIELDS,
     JOB_FIELDS,
     PLAIN,
@@ -39,6 +44,8 @@ from logpool._record.pack_args import UnprintableError, pack_args
 NESTED_TOO_DEEPLY = 2
 """A record that is logged while another is flattened, by a `__repr__` or `__reduce__`, may have objects whose methods
 log in turn. From this depth on, these methods aren't called: else there might be no end."""
+
+_values = operator.itemgetter(*FIELDS)
 
 _report = logging.NullHandler().handleError
 _formatter = logging.Formatter()
@@ -61,38 +68,59 @@ def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, 
         MemoryError: There is no memory for it.
     """
     state = record.__dict__
-    usual = (
-        tuple(state) == FIELDS
-        and type(record) is LogRecord
-        and type(record.msg) is str
-        and record.exc_info is None
-        and getLogRecordFactory() is LogRecord
-    )
-    if usual and type(record.args) is tuple and PLAIN.issuperset(map(type, record.args)):
-        try:
-            return marshal.dumps((*state.values(), *job), 2)
-        except ValueError:  # One of the values isn't plain, or is too large.
-            pass
+    usual = type(record) is LogRecord and type(state.get("msg")) is str and getLogRecordFactory() is LogRecord
+    try:
+        if (
+            usual
+            and len(state) == len(FIELDS)
+            and state["exc_info"] is None
+            and type(args := state["args"]) is tuple
+            and PLAIN.issuperset(map(type, args))
+        ):
+            return marshal.dumps((*_values(state), *job), 2)
+    except (KeyError, TypeError, ValueError):  # An attribute is missing, or isn't plain, or is too large.
+        pass
     depth = getattr(_local, "depth", 0)
     _local.depth = depth + 1
     try:
         if depth < NESTED_TOO_DEEPLY:
             # What objects do when they are asked is handled below. This is for those that raise where hardly any does.
             with contextlib.suppress(Exception):
-                flat = _flatten_args(record, job) if usual else None
-                return flat or marshal.dumps(_flatten_any(record, report, job, call_methods=True))
+                if usual and (flat := _flatten_parts(record, job)) is not None:
+                    return flat
+                return marshal.dumps(_flatten_any(record, report, job, call_methods=True))
         return marshal.dumps(_flatten_any(record, report, job, call_methods=False))
     finally:
         _local.depth = depth
 
 
-def _flatten_args(record: LogRecord, job: Job | tuple[()]) -> bytes | None:
-    """Make bytes of a record of which no more than the arguments isn't plain; None if that isn't so."""
+def _flatten_parts(record: LogRecord, job: Job | tuple[()]) -> bytes | None:
+    """Make bytes of a record that is a plain one but for arguments, attributes that were added, and an exception.
+
+    Returns:
+        The bytes; None if it isn't such a record.
+    """
+    state = record.__dict__
+    names = tuple(state)
+    if names[: len(FIELDS)] != FIELDS or "getMessage" in state:
+        return None
     packer = Packer()
-    with contextlib.suppress(UnprintableError, ValueError):
-        arguments = pack_args(record.msg, record.args, packer)
-        values = {**record.__dict__, "args": None}.values()
-        return marshal.dumps(((*values, *job), arguments, packer.exceptions()), 2)
+    with contextlib.suppress(UnprintableError, KeyError, TypeError, ValueError):
+        added, packed = _pack_values({name: state[name] for name in names[len(FIELDS) :]}, packer)
+        state = {**state}
+        flat: dict[str, Any] = {}
+        if not is_plain(state["args"]):
+            flat["args"] = pack_args(record.msg, state["args"], packer)
+            state["args"] = None
+        _flatten_exception(state, flat, packer, call_methods=True)
+        if state["exc_info"] is not None:  # Something odd, which travels as an attribute that was added would.
+            for values, more in zip((added, packed), _pack_values({"exc_info": state["exc_info"]}, packer)):
+                values.update(more)
+        if packed:
+            flat["packed"] = packed
+        if exceptions := packer.exceptions():
+            flat["exceptions"] = exceptions
+        return marshal.dumps(((*_values(state), *job), added, flat), 2)
     return None
 
 
@@ -263,7 +291,8 @@ def _pack_values(values: Mapping[Any, Any], packer: Packer) -> tuple[dict[Any, A
     packed: dict[Any, Packed] = {}
     for key, value in values.items():
         name = key if type(key) in PLAIN else plain_str(key) if isinstance(key, str) else packer.text(key)
-        if type(value) in PLAIN:
+        kind: Any = type(value)
+        if kind in PLAIN or (kind in CONTAINERS and is_plain(value)):
             plain[name] = value
         else:
             plain[name] = None

@@ -49,23 +49,47 @@ def rebuild(flat: bytes | memoryview) -> LogRecord:
     Returns:
         The record.
     """
-    loaded: Any = marshal.loads(flat)
-    if type(loaded) is not tuple:
-        return _rebuild_any(loaded)
-    arguments = None
-    if len(loaded) == 3:
-        loaded, arguments, exceptions = loaded
+    values: Any = marshal.loads(flat)
+    if type(values) is not tuple:
+        return _rebuild_any(values)
+    added: dict[Any, Any] | None = None
+    if len(values) == 3:
+        values, added, parts = values
     record = _new_record(LogRecord)
-    if len(loaded) == len(FIELDS):
-        _assign(record, loaded)
+    if len(values) == len(FIELDS):
+        _assign(record, values)
     else:
-        _assign_with_job(record, loaded)
+        _assign_with_job(record, values)
     if type(record.created) is float:
         record.relativeCreated = (record.created - _PROCESS_START) * 1000
-    if arguments is not None:
-        load_argument = Unpacker(exceptions).load if exceptions else load
-        record.msg, record.args = unpack_args(record.msg, arguments, load_argument)
+    if added is not None:
+        state = record.__dict__
+        state.update(added)
+        if parts:
+            _add_parts(state, parts)
     return record
+
+
+def _add_parts(state: dict[str, Any], flat: dict[str, Any]) -> None:
+    """Add what isn't plain to a record's attributes."""
+    unpacker = Unpacker(flat.get("exceptions", ()))
+    if "args" in flat:
+        load_argument = unpacker.load if "exceptions" in flat else load
+        state["msg"], state["args"] = unpack_args(state["msg"], flat["args"], load_argument)
+    for name, value in flat.get("packed", {}).items():
+        state[name] = unpacker.unpack(value)
+    _add_exception(state, flat, unpacker)
+
+
+def _add_exception(state: dict[str, Any], flat: dict[str, Any], unpacker: Unpacker) -> None:
+    if "exc_info" in flat:
+        with contextlib.suppress(LostError):
+            value = unpacker.exception(flat["exc_info"])
+            traceback = make_traceback(flat["frames"]) if "frames" in flat else value.__traceback__
+            state["exc_info"] = (type(value), value, traceback)
+    if "exc_text" in flat:
+        info, text = state["exc_info"], flat["exc_text"]
+        state["exc_text"] = None if info and unpacker.prints_as(info, flat["exc_info"], text) else text
 
 
 def _rebuild_any(flat: dict[str, Any]) -> LogRecord:
@@ -77,14 +101,7 @@ def _rebuild_any(flat: dict[str, Any]) -> LogRecord:
         state["msg"], state["args"] = unpack_args(state["msg"], flat["packed_args"], unpacker.load)
     if "dict" in flat:
         state["msg"] = _rebuild_event(flat, unpacker)
-    if "exc_info" in flat:
-        with contextlib.suppress(LostError):
-            value = unpacker.exception(flat["exc_info"])
-            traceback = make_traceback(flat["frames"]) if "frames" in flat else value.__traceback__
-            state["exc_info"] = (type(value), value, traceback)
-    if "exc_text" in flat:
-        info, text = state["exc_info"], flat["exc_text"]
-        state["exc_text"] = None if info and unpacker.prints_as(info, flat["exc_info"], text) else text
+    _add_exception(state, flat, unpacker)
     if isinstance(state.get("created"), float):
         state["relativeCreated"] = (state["created"] - _PROCESS_START) * 1000
     record = _rebuild_class(flat, state) if "class" in flat else None
