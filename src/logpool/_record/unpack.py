@@ -166,11 +166,14 @@ class _Unpickler(pickle.Unpickler):
 
 def _stand_in(flat: Mapping[str, Any]) -> BaseException:
     """Make an exception that prints like one that can't be loaded: a link of a chain, or a group's member."""
-    base = Exception if flat["error"] else BaseException
-    namespace = {"__module__": flat["module"], "__qualname__": flat["name"], "__doc__": "Stands for another."}
-    kind = type(flat["name"].rpartition(".")[2], (base,), namespace)
-    exception: BaseException = kind(flat["text"])
-    return exception
+    return _stand_in_class(flat["error"], flat["module"], flat["name"])(flat["text"])
+
+
+@functools.lru_cache(maxsize=256)
+def _stand_in_class(error: bool, module: str, name: str) -> type[BaseException]:
+    base = Exception if error else BaseException
+    namespace = {"__module__": module, "__qualname__": name, "__doc__": "Stands for another."}
+    return type(name.rpartition(".")[2], (base,), namespace)
 
 
 def make_traceback(frames: Iterable[tuple[Any, ...]]) -> TracebackType | None:
