@@ -12,17 +12,14 @@ in the parent.
 from __future__ import annotations
 
 import contextlib
-import linecache
 import logging
 import marshal
 import operator
 import pickle
-import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from logging import LogRecord, getLogRecordFactory
-from types import TracebackType
 
 from logpool._process.hints import Any
 from logpool._record.fields import (
@@ -38,6 +35,7 @@ from logpool._record.fields import (
     plain_str,
     safe_repr,
 )
+from logpool._record.format_exception import format_exception, format_known
 from logpool._record.pack import Packer, frames_of
 from logpool._record.pack_args import UnprintableError, pack_args
 
@@ -48,7 +46,6 @@ log in turn. From this depth on, these methods aren't called: else there might b
 _values = operator.itemgetter(*FIELDS)
 
 _report = logging.NullHandler().handleError
-_formatter = logging.Formatter()
 _local = threading.local()
 
 
@@ -105,14 +102,14 @@ def _flatten_parts(record: LogRecord, job: Job | tuple[()]) -> bytes | None:
     if names[: len(FIELDS)] != FIELDS or "getMessage" in state:
         return None
     packer = Packer()
-    with contextlib.suppress(UnprintableError, KeyError, TypeError, ValueError):
+    with contextlib.suppress(Exception):
         added, packed = _pack_values({name: state[name] for name in names[len(FIELDS) :]}, packer)
         state = {**state}
         flat: dict[str, Any] = {}
         if not is_plain(state["args"]):
             flat["args"] = pack_args(record.msg, state["args"], packer)
             state["args"] = None
-        _flatten_exception(state, flat, packer, call_methods=True)
+        info = _flatten_exception(state, flat, packer, call_methods=True)
         if state["exc_info"] is not None:  # Something odd, which travels as an attribute that was added would.
             for values, more in zip((added, packed), _pack_values({"exc_info": state["exc_info"]}, packer)):
                 values.update(more)
@@ -120,6 +117,8 @@ def _flatten_parts(record: LogRecord, job: Job | tuple[()]) -> bytes | None:
             flat["packed"] = packed
         if exceptions := packer.exceptions():
             flat["exceptions"] = exceptions
+        if info is not None:
+            flat["exc_text"] = format_known(info, flat["exc_info"], packer.originals, exceptions)
         return marshal.dumps(((*_values(state), *job), added, flat), 2)
     return None
 
@@ -142,7 +141,8 @@ def _flatten_any(
     if type(record) is not LogRecord:
         _flatten_class(record, state, flat)
     _flatten_message(record, state, flat, packer, report, call_methods=call_methods)
-    _flatten_exception(state, flat, packer, call_methods=call_methods)
+    if (info := _flatten_exception(state, flat, packer, call_methods=call_methods)) is not None:
+        flat["exc_text"] = format_exception(info) if call_methods else name_of(type(info[1]))
     _, packed = flat["state"] = _pack_values(state, packer)
     # What a record finds its way by: of a class, an enum say, that can't be pickled or unpickled, the value remains.
     for name in packed.keys() & {"name", "levelname", "levelno"}:
@@ -226,59 +226,28 @@ def _with_current_exception(message: dict[Any, Any], state: Mapping[str, Any]) -
     return message
 
 
-def _flatten_exception(state: dict[str, Any], flat: dict[str, Any], packer: Packer, *, call_methods: bool) -> None:
+def _flatten_exception(
+    state: dict[str, Any], flat: dict[str, Any], packer: Packer, *, call_methods: bool
+) -> tuple[Any, BaseException, Any] | None:
+    """Move a record's exception from its attributes to what isn't plain.
+
+    Returns:
+        The exception if its text is wanted as well.
+    """
     info = state.get("exc_info")
     if type(info) is not tuple or len(info) != 3 or not isinstance(info[1], BaseException):
-        return  # There is none, or something odd that is left to the parent's handlers as it is.
+        return None  # There is none, or something odd that is left to the parent's handlers as it is.
     value, traceback = info[1:]
-    if type(state.get("exc_text")) is not str:
-        # Apart from an `exc_text` that another handler has set: the parent needs this one only if it prints another.
-        flat["exc_text"] = _format_exception(info) if call_methods else name_of(type(value))
-        state["exc_text"] = None
     state["exc_info"] = None
     if call_methods:
         flat["exc_info"] = packer.number(value)
         if traceback is not value.__traceback__:
             flat["frames"] = frames_of(traceback)
-
-
-def _format_exception(info: tuple[Any, BaseException, Any]) -> str:
-    """Return the traceback as text, as `logging.Formatter` prints it."""
-    if sys.version_info >= (3, 15):
-        with contextlib.suppress(Exception):
-            _read_sources(info[1], info[2])
-    try:
-        text = plain_str(_formatter.formatException(info))
-        # The main module has these names in workers only, and Python prints no main module's name.
-        if "__mp_main__." in text or "<fake __main__>." in text:
-            text = re.sub(r"(?m)^([ |+-]*)(?:__mp_main__|<fake __main__>)\.", r"\1", text)
-        return text
-    except Exception:
-        return f"{name_of(type(info[1]))}: {safe_repr(info[1], str)}"
-
-
-def _read_sources(exception: BaseException, traceback: TracebackType | None) -> None:
-    """Have `linecache` read the files of all frames that belong to an exception.
-
-    For a file that it doesn't know, Python 3.15's asks the loader of the frame's module, and warns if the module has
-    none. The main module of a spawned worker has none. Where warnings are errors, there would be no traceback.
-    """
-    exceptions, seen, files = [exception], {id(exception)}, set(_files_of(traceback))
-    for item in exceptions:  # Appended to during iteration.
-        files.update(_files_of(item.__traceback__))
-        members = item.exceptions if isinstance(item, BaseExceptionGroup) else ()
-        for other in (item.__cause__, item.__context__, *members):
-            if other is not None and id(other) not in seen:
-                seen.add(id(other))
-                exceptions.append(other)
-    for file in files:
-        linecache.getlines(file)
-
-
-def _files_of(traceback: TracebackType | None) -> Iterator[str]:
-    while traceback is not None:
-        yield traceback.tb_frame.f_code.co_filename
-        traceback = traceback.tb_next
+    if type(state.get("exc_text")) is str:  # Another handler has set it.
+        return None
+    # Apart from such a text: the parent needs this one only if it prints another.
+    state["exc_text"] = None
+    return info
 
 
 def _pack_values(values: Mapping[Any, Any], packer: Packer) -> tuple[dict[Any, Any], dict[Any, Packed]]:

@@ -25,36 +25,19 @@ from logpool._record.fields import (
     NO_POSITIONS,
     Frames,
     Packed,
+    is_all_by_value,
     name_of,
     plain_str,
     safe_repr,
 )
 
-_BY_VALUE = frozenset(
-    {
-        ("pathlib", "PosixPath"),
-        ("pathlib", "PurePosixPath"),
-        ("pathlib._local", "PosixPath"),
-        ("pathlib._local", "PurePosixPath"),
-        ("datetime", "date"),
-        ("datetime", "timedelta"),
-        ("decimal", "Decimal"),
-        ("uuid", "UUID"),
-    }
-)
-
-
-@functools.lru_cache(maxsize=256)
-def is_by_value(kind: type) -> bool:
-    """Tell whether objects of a type pickle and print by nothing but a few plain values that they consist of.
-
-    So they needn't be looked at more closely than plain ones. The modules aren't imported for this.
-    """
-    return (kind.__module__, kind.__qualname__) in _BY_VALUE
-
 
 class Packer:
-    """Pickles values one by one. Runs in the worker."""
+    """Pickles values one by one. Runs in the worker.
+
+    Attributes:
+        originals: The exceptions that came up, in the order of their numbers.
+    """
 
     def __init__(self, *, call_methods: bool = True) -> None:
         """Create a packer for one record.
@@ -63,11 +46,14 @@ class Packer:
             call_methods: Whether methods of the objects may be called. False: all become the names of their classes.
         """
         self._call_methods = call_methods
-        self._exceptions: list[BaseException] = []
+        self.originals: list[BaseException] = []
         self._numbers: dict[int, int] = {}
 
     def pack(self, value: object) -> Packed:
         """Pickle a value. Raise no Exception."""
+        if self._call_methods and is_all_by_value(value):
+            with contextlib.suppress(Exception):  # It is nested too deeply.
+                return pickle.dumps(value, pickle.HIGHEST_PROTOCOL), None
         return self.pickle(value), self.text(value)
 
     def text(self, value: object) -> str:
@@ -76,15 +62,15 @@ class Packer:
 
     def number(self, exception: BaseException) -> int:
         """Return an exception's place in what `exceptions` will return."""
-        number = self._numbers.setdefault(id(exception), len(self._exceptions))
-        if number == len(self._exceptions):
-            self._exceptions.append(exception)
+        number = self._numbers.setdefault(id(exception), len(self.originals))
+        if number == len(self.originals):
+            self.originals.append(exception)
         return number
 
     def exceptions(self) -> list[dict[str, Any]]:
         """Return plain data of all exceptions that came up, and of those that these refer to."""
         # Appended to during iteration: chains may be long, or circles, and so this doesn't recurse.
-        return [self._exception(exception) for exception in self._exceptions]
+        return [self._exception(exception) for exception in self.originals]
 
     def _exception(self, exception: BaseException) -> dict[str, Any]:
         kind = type(exception)

@@ -22,8 +22,8 @@ from collections.abc import Iterable
 from types import FunctionType
 
 from logpool._process.hints import Any
-from logpool._record.fields import ASK, CONTAINERS, PLAIN, Argument, Arguments, is_plain, plain_str
-from logpool._record.pack import Packer, is_by_value
+from logpool._record.fields import ASK, CONTAINERS, PLAIN, Argument, Arguments, is_by_value, is_plain, plain_str
+from logpool._record.pack import Packer
 
 MAX_ARGUMENT = 2**16
 """Bytes of a pickled argument. One that takes more, an array say, mostly prints as a few of its items."""

@@ -14,13 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, TracebackType
 
 from logpool._process.hints import Any
-from logpool._record.fields import NO_POSITIONS, LostError, Packed
-
-MOST_KNOWN = 1024
-"""How many tracebacks are known at most to print here as in the worker, or not to."""
+from logpool._record.fields import LOOKED_INTO, MOST_TRACEBACKS, NO_POSITIONS, LostError, Packed
 
 _prints_same: dict[bytes, bool] = {}
-_LOOKED_INTO = (NameError, AttributeError, ImportError, SyntaxError)
+"""Of tracebacks, whether they print here as in the worker."""
+
 _format = logging.Formatter().formatException
 
 
@@ -52,7 +50,7 @@ class Unpacker:
         pickled, text = packed
         if pickled is not None:
             try:
-                return self.load(pickled)
+                return pickle.loads(pickled) if text is None else self.load(pickled)
             # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.
             except BaseException:
                 return text
@@ -90,7 +88,7 @@ class Unpacker:
             parts: list[object] = [itself]
             for number, flat in enumerate(self._flat):
                 exception = self._loaded[number]
-                if isinstance(exception, _LOOKED_INTO):
+                if isinstance(exception, LOOKED_INTO):
                     return _format(info) == text
                 if str(exception) != flat["text"]:
                     return False
@@ -100,7 +98,7 @@ class Unpacker:
             key = marshal.dumps(parts, 2)
             known = _prints_same.get(key)
             if known is None:
-                if len(_prints_same) >= MOST_KNOWN:
+                if len(_prints_same) >= MOST_TRACEBACKS:
                     _prints_same.clear()
                 known = _prints_same[key] = _format(info) == text
             return known
