@@ -69,12 +69,15 @@ def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, 
     try:
         if (
             usual
-            and len(state) == len(FIELDS)
             and state["exc_info"] is None
             and type(args := state["args"]) is tuple
             and PLAIN.issuperset(map(type, args))
         ):
-            return marshal.dumps((*_values(state), *job), 2)
+            if len(state) == len(FIELDS):
+                return marshal.dumps((*_values(state), *job), 2)
+            added = _added(state)
+            if added is not None and PLAIN.issuperset(map(type, added.values())):
+                return marshal.dumps(((*_values(state), *job), added, None), 2)
     except (KeyError, TypeError, ValueError):  # An attribute is missing, or isn't plain, or is too large.
         pass
     depth = getattr(_local, "depth", 0)
@@ -91,34 +94,41 @@ def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, 
         _local.depth = depth
 
 
+def _added(state: dict[Any, Any]) -> dict[Any, Any] | None:
+    """Return the attributes that were added to a record; None if it isn't so that the others come first."""
+    names = tuple(state)
+    if names[: len(FIELDS)] != FIELDS or "getMessage" in state:
+        return None
+    return {name: state[name] for name in names[len(FIELDS) :]}
+
+
 def _flatten_parts(record: LogRecord, job: Job | tuple[()]) -> bytes | None:
     """Make bytes of a record that is a plain one but for arguments, attributes that were added, and an exception.
 
     Returns:
         The bytes; None if it isn't such a record.
     """
-    state = record.__dict__
-    names = tuple(state)
-    if names[: len(FIELDS)] != FIELDS or "getMessage" in state:
-        return None
+    state = record.__dict__.copy()
     packer = Packer()
+    flat: dict[str, Any] = {}
     with contextlib.suppress(Exception):
-        added, packed = _pack_values({name: state[name] for name in names[len(FIELDS) :]}, packer)
-        state = {**state}
-        flat: dict[str, Any] = {}
+        if (added := _added(state)) is None:
+            return None
+        if added:
+            added, flat["packed"] = _pack_values(added, packer)
         if not is_plain(state["args"]):
-            flat["args"] = pack_args(record.msg, state["args"], packer)
+            flat["args"] = pack_args(state["msg"], state["args"], packer)
             state["args"] = None
-        info = _flatten_exception(state, flat, packer, call_methods=True)
-        if state["exc_info"] is not None:  # Something odd, which travels as an attribute that was added would.
-            for values, more in zip((added, packed), _pack_values({"exc_info": state["exc_info"]}, packer)):
-                values.update(more)
-        if packed:
-            flat["packed"] = packed
-        if exceptions := packer.exceptions():
-            flat["exceptions"] = exceptions
+        info = None
+        if state["exc_info"] is not None:
+            info = _flatten_exception(state, flat, packer, call_methods=True)
+            if state["exc_info"] is not None:  # Something odd, which travels as an attribute that was added would.
+                flat["odd"] = packer.pack(state["exc_info"])
+                state["exc_info"] = None
+        if packer.originals:
+            flat["exceptions"] = packer.exceptions()
         if info is not None:
-            flat["exc_text"] = format_known(info, flat["exc_info"], packer.originals, exceptions)
+            flat["exc_text"] = format_known(info, flat["exc_info"], packer.originals, flat["exceptions"])
         return marshal.dumps(((*_values(state), *job), added, flat), 2)
     return None
 

@@ -19,6 +19,9 @@ _PROCESS_START = probe.created - probe.relativeCreated / 1000
 
 _new_record = LogRecord.__new__
 
+_UNPACKER = Unpacker([])
+"""For records without exceptions."""
+
 _namespace: dict[str, Any] = {}
 # One assignment takes half the time of `record.__dict__.update(zip(FIELDS, values))`.
 for _name, _fields in (("assign", FIELDS), ("assign_with_job", (*FIELDS, *JOB_FIELDS))):
@@ -63,22 +66,25 @@ def rebuild(flat: bytes | memoryview) -> LogRecord:
     if type(record.created) is float:
         record.relativeCreated = (record.created - _PROCESS_START) * 1000
     if added is not None:
-        state = record.__dict__
-        state.update(added)
-        if parts:
-            _add_parts(state, parts)
+        record.__dict__.update(added)
+        if parts is not None:
+            _add_parts(record.__dict__, parts)
     return record
 
 
 def _add_parts(state: dict[str, Any], flat: dict[str, Any]) -> None:
     """Add what isn't plain to a record's attributes."""
-    unpacker = Unpacker(flat.get("exceptions", ()))
+    unpacker = Unpacker(flat["exceptions"]) if "exceptions" in flat else _UNPACKER
     if "args" in flat:
-        load_argument = unpacker.load if "exceptions" in flat else load
+        load_argument = load if unpacker is _UNPACKER else unpacker.load
         state["msg"], state["args"] = unpack_args(state["msg"], flat["args"], load_argument)
-    for name, value in flat.get("packed", {}).items():
-        state[name] = unpacker.unpack(value)
-    _add_exception(state, flat, unpacker)
+    if "packed" in flat:
+        for name, value in flat["packed"].items():
+            state[name] = unpacker.unpack(value)
+    if "odd" in flat:
+        state["exc_info"] = unpacker.unpack(flat["odd"])
+    if "exc_info" in flat:
+        _add_exception(state, flat, unpacker)
 
 
 def _add_exception(state: dict[str, Any], flat: dict[str, Any], unpacker: Unpacker) -> None:
