@@ -231,3 +231,13 @@ def sized(count: int, size: int) -> float:
 
 def nothing() -> None:
     """Does nothing."""
+
+
+def log_one() -> None:
+    """Logs one record."""
+    log(1)
+
+
+def rest() -> None:
+    """Waits for a while, so that another worker gets the next job."""
+    time.sleep(0.2)

@@ -27,6 +27,8 @@ COMPARED = [
 
 WORKERS = 2
 
+ROLES = ("workers", "manager", "parent")
+
 WARM_UP = 200
 """Records of each worker before the clock runs: connections are made, caches are filled."""
 
@@ -105,6 +107,7 @@ def run(session: Session) -> Part:
     lost: dict[str, dict[str, float | str]] = {
         name: {
             "lost": sum(sample["lost"] for sample in taken),
+            "CPU µs a record": statistics.median(sum(sample["cpu"].values()) for sample in taken) * 1e6,
             "CPUs busy with other programs": statistics.median(sample["others"] for sample in taken),
         }
         for name, taken in samples.items()
@@ -114,7 +117,7 @@ def run(session: Session) -> Part:
     )
     findings = [
         at_least(f"records/s against {ways.TITLES[name]}", target, ratios(rates["logpool"], rates[name]).median)
-        for name, target in [("direct", 0.9), ("recipe", 15.0)]
+        for name, target in [("direct", 1.0), ("recipe", 15.0)]
     ]
     findings += [
         at_least(f"records/s against {ways.TITLES[name]}", 1.0, ratios(rates["logpool"], rates[name]).median)
@@ -149,11 +152,10 @@ def _limit(samples: Samples) -> str:
 def _effort(samples: Samples) -> Table:
     """Tells which process works how much, and how often it waits for another."""
     totals = {name: [sum(sample["cpu"].values()) * 1e6 for sample in taken] for name, taken in samples.items()}
-    shares: dict[str, dict[str, float | str]] = {}
+    shares = effort_of(samples)
     for name, taken in samples.items():
-        shares[name] = {}
-        for role in ("workers", "manager", "parent"):
-            shares[name][f"{role}: µs"] = statistics.median(sample["cpu"][role] for sample in taken) * 1e6
+        del shares[name]["CPU µs a record"]
+        for role in ROLES:
             shares[name][f"{role}: switches"] = statistics.median(sample["voluntary"][role] for sample in taken)
     return make_table(
         "The same run: CPU time and voluntary context switches for one record, all processes of a kind together",
@@ -163,3 +165,20 @@ def _effort(samples: Samples) -> Table:
         "direct",
         shares,
     )
+
+
+def effort_of(samples: Samples) -> dict[str, dict[str, float | str]]:
+    """Tells the CPU time for one record, of all processes, and of those of each kind.
+
+    It is what a busy machine pays, and hardly depends on how busy it is.
+
+    Args:
+        samples: What was measured.
+    """
+    effort: dict[str, dict[str, float | str]] = {}
+    for name, taken in samples.items():
+        total = statistics.median(sum(sample["cpu"].values()) for sample in taken)
+        effort[name] = {"CPU µs a record": total * 1e6}
+        for role in ROLES:
+            effort[name][f"{role}: µs"] = statistics.median(sample["cpu"][role] for sample in taken) * 1e6
+    return effort
