@@ -1091,6 +1091,14 @@ def test_exceptions_that_refer_to_each_other_arrive() -> None:
     assert rebuilt.exc_info[1].other is rebuilt.exc_info[1]
 
 
+def test_an_exception_of_pythons_own_whose_args_were_changed_costs_exc_info_alone() -> None:
+    error = caught(UnicodeDecodeError("ascii", b"x", 0, 1, "why"))
+    error.args = ("changed",)
+    rebuilt = send(make("x", exc_info=info(error)))
+    assert rebuilt.exc_info is None
+    assert rebuilt.exc_text == FORMATTER.formatException(info(error))
+
+
 def chained(text: str, other: str) -> BaseException:
     try:
         try:

@@ -10,6 +10,7 @@ pickled or unpickled costs that value alone.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import functools
 import itertools
@@ -23,6 +24,7 @@ from logpool._record.fields import (
     INTERPRETERS_MAIN_MODULE,
     MAIN_MODULE,
     NO_POSITIONS,
+    PLAIN,
     Frames,
     Packed,
     is_all_by_value,
@@ -79,13 +81,26 @@ class Packer:
             "module": plain_str(kind.__module__) if isinstance(kind.__module__, str) else "",
             "text": safe_repr(exception, str) if self._call_methods else "",
             "error": isinstance(exception, Exception),
-            "pickle": self._pickle_exception(exception) if self._call_methods else None,
+            "args": exception.args if (plain := self._is_plain_builtin(exception)) else None,
+            "pickle": self._pickle_exception(exception) if self._call_methods and not plain else None,
             "frames": frames_of(exception.__traceback__),
             "suppress": bool(exception.__suppress_context__),
         }
         for link, other in (("cause", exception.__cause__), ("context", exception.__context__)):
             flat[link] = None if other is None else self.number(other)
         return flat
+
+    @staticmethod
+    def _is_plain_builtin(exception: BaseException) -> bool:
+        """Tell whether an exception is one of Python's own, made of nothing but plain arguments."""
+        kind = type(exception)
+        return (
+            kind.__module__ == "builtins"
+            and getattr(builtins, kind.__name__, None) is kind
+            and kind.__reduce__ is BaseException.__reduce__
+            and not vars(exception)
+            and PLAIN.issuperset(map(type, exception.args))
+        )
 
     def _pickle_exception(self, exception: BaseException) -> bytes | None:
         # The args by themselves, because a constructor may make others of those it is called with; and the attributes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import functools
 import io
@@ -114,7 +115,10 @@ class Unpacker:
         # Found there by an exception that it refers to itself, by a way other than its chain.
         self._loaded[number] = stand_in = _stand_in(flat)
         try:
-            exception, args, attributes = load(flat["pickle"], self._load)
+            if (args := flat["args"]) is not None:  # Python's own, with plain arguments.
+                exception, attributes = getattr(builtins, flat["name"])(*args), {}
+            else:
+                exception, args, attributes = load(flat["pickle"], self._load)
             if type(exception).__qualname__ != flat["name"] or not isinstance(exception, BaseException):
                 raise LostError
             exception.args = args
