@@ -1133,7 +1133,26 @@ def suggesting(text: str, other: str) -> BaseException:
     return caught(NameError(text, name=other))
 
 
-@pytest.mark.parametrize("make_error", [chained, suppressed, with_a_note, in_a_group, suggesting])
+class MoodyError(Exception):
+    def __str__(self) -> str:
+        if self.args[0] == "two":
+            raise ValueError
+        return str(self.args[0])
+
+
+def moody(text: str, other: str) -> BaseException:
+    error = caught(MoodyError(text))
+    error.__context__ = caught(MoodyError(other))
+    return error
+
+
+def in_a_circle(text: str, other: str) -> BaseException:
+    error = chained(text, other)
+    error.__cause__.__context__ = error
+    return error
+
+
+@pytest.mark.parametrize("make_error", [chained, suppressed, with_a_note, in_a_group, suggesting, moody, in_a_circle])
 def test_tracebacks_that_differ_in_their_texts_arrive(make_error: Callable[[str, str], BaseException]) -> None:
     texts = ["one", "two", "", "two\nlines", "builtins.ValueError: x", "ValueError: one\nValueError: two", "%s", "two"]
     for text in texts:

@@ -92,12 +92,16 @@ def name_of(kind: type) -> str:
     return name if module in ("builtins", *MAIN_MODULES) or not isinstance(module, str) else f"{module}.{name}"
 
 
+RAISED = "() raised "
+"""Part of what stands for a text that can't be had."""
+
+
 def safe_repr(value: object, make: Any = repr) -> str:
     """Return an object's `repr`, or whatever else `make` makes of it. Where that raises, the text says so."""
     try:
         return plain_str(make(value))
     except Exception as error:
-        return f"<{name_of(type(value))} object: its {make.__name__}() raised {name_of(type(error))}>"
+        return f"<{name_of(type(value))} object: its {make.__name__}{RAISED}{name_of(type(error))}>"
 
 
 PATH = "WindowsPath" if sys.platform == "win32" else "PosixPath"

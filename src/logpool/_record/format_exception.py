@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 from logpool._process.hints import Any
-from logpool._record.fields import LOOKED_INTO, MOST_TRACEBACKS, name_of, plain_str, safe_repr
+from logpool._record.fields import LOOKED_INTO, MOST_TRACEBACKS, RAISED, name_of, plain_str, safe_repr
 
 Info = tuple[Any, BaseException, Any]
 """An `exc_info`."""
@@ -25,6 +25,8 @@ _formatter = logging.Formatter()
 
 _known: dict[bytes, list[str | int] | None] = {}
 """Tracebacks in pieces, with the number of an exception in the place of its text. None: it can't be taken apart."""
+
+_UNKNOWN: Any = object()
 
 
 def format_exception(info: Info) -> str:
@@ -80,15 +82,16 @@ def format_known(info: Info, itself: int, exceptions: Sequence[BaseException], f
     parts: list[Any] = [getattr(sys, "tracebacklimit", None), itself]
     for item in flat:
         names = ("module", "name", "frames", "cause", "context", "suppress")
-        parts.append([bool(item["text"]), *(item[name] for name in names)])
+        parts.append([bool(item["text"]), RAISED in item["text"], *(item[name] for name in names)])
     key = marshal.dumps(parts, 2)
-    if key not in _known:
+    pieces = _known.get(key, _UNKNOWN)
+    if pieces is _UNKNOWN:
         text = format_exception(info)
         if len(_known) >= MOST_TRACEBACKS:
             _known.clear()
-        _known[key] = _take_apart(text, [(name_of(type(one)), item["text"]) for one, item in zip(exceptions, flat)])
+        printed = {number: (name_of(type(exceptions[number])), flat[number]["text"]) for number in _chain(itself, flat)}
+        _known[key] = _take_apart(text, printed)
         return text
-    pieces = _known[key]
     if pieces is None:
         return format_exception(info)
     return "".join(piece if isinstance(piece, str) else flat[piece]["text"] for piece in pieces)
@@ -99,26 +102,34 @@ def _prints_more(exception: BaseException) -> bool:
     return isinstance(exception, (*LOOKED_INTO, BaseExceptionGroup)) or hasattr(exception, "__notes__")
 
 
-def _take_apart(text: str, exceptions: list[tuple[str, str]]) -> list[str | int] | None:
+def _chain(number: int | None, flat: Sequence[dict[str, Any]]) -> list[int]:
+    """Return the numbers of the exceptions that are printed with one, and its own."""
+    numbers: list[int] = []
+    while number is not None and number not in numbers:
+        numbers.append(number)
+        item = flat[number]
+        number = item["cause"] if item["cause"] is not None or item["suppress"] else item["context"]
+    return numbers
+
+
+def _take_apart(text: str, printed: dict[int, tuple[str, str]]) -> list[str | int] | None:
     """Take a traceback apart at the exceptions' texts.
 
     Args:
         text: As it was printed.
-        exceptions: The name of each one's type, and its text.
+        printed: Of each exception, by its number, the name of its type and its text.
 
     Returns:
         The pieces; None if it isn't clear which lines are whose.
     """
     whole = f"\n{text}\n"
     found = []
-    for number, (name, own) in enumerate(exceptions):
-        line = f"\n{name}: {own}\n"
-        count = whole.count(line)
-        if count > 1:
+    for number, (name, own) in printed.items():
+        line = f"\n{name}: {own}\n" if own else f"\n{name}\n"
+        if whole.count(line) != 1:
             return None
-        if count and own:  # Else it isn't printed, or has no text.
-            end = whole.index(line) + len(line) - 2
-            found.append((end - len(own), end, number))
+        end = whole.index(line) + len(line) - 2
+        found.append((end - len(own), end, number))
     pieces: list[str | int] = []
     last = 0
     for start, end, number in sorted(found):
