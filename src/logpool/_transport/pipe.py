@@ -62,15 +62,14 @@ class WritingEnd(End):
         Raises:
             OSError: The reading end is closed, or the descriptor isn't this pipe's any more.
         """
-        descriptor = self._descriptor
         try:  # `_is_ours`, without the call: each record passes here.
-            is_ours = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ) == CAPACITY
+            is_ours = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) == CAPACITY
         except OSError:
             is_ours = False
         if not is_ours:
             self._descriptor = -1
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        written = os.write(descriptor, data)
+        written = os.write(self._descriptor, data)
         if written < len(data):  # A signal has interrupted it, in the midst of more than there was room for.
             rest = memoryview(data)[written:]
             while rest:
