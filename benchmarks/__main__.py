@@ -14,6 +14,9 @@ from benchmarks.session import Session
 
 PARTS = [
     "throughput",
+    "survival",
+    "kinds",
+    "jobs",
     "worker_time",
     "latency",
     "below_level",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pathlib
 import time
 import types
 from collections.abc import Iterable, Iterator
@@ -45,17 +46,71 @@ def log_with_loguru(count: int) -> None:
         logger.info("processed item {} of {} in {:.3f} seconds", index, "the batch", 0.1234)
 
 
-def burst(way: str, count: int) -> dict[str, float]:
+def log_fields(count: int) -> None:
+    """Logs as `log` does, with two plain fields, as programs that write JSON have them in each line."""
+    logger = logging.getLogger(LOGGER_NAME)
+    for index in range(count):
+        extra = {"request_id": f"{index:08x}", "user_id": index}
+        logger.info("processed item %d of %s in %.3f seconds", index, "the batch", 0.1234, extra=extra)
+
+
+def log_path(count: int) -> None:
+    """Logs as `log` does, with a path in the place of a str: an object."""
+    logger = logging.getLogger(LOGGER_NAME)
+    path = pathlib.Path("/var/lib/application/batch.csv")
+    for index in range(count):
+        logger.info("processed item %d of %s in %.3f seconds", index, path, 0.1234)
+
+
+def log_nested(count: int) -> None:
+    """Logs as `log` does, with a field that is a dict of dicts with a path in it."""
+    logger = logging.getLogger(LOGGER_NAME)
+    path = pathlib.Path("/var/lib/application/batch.csv")
+    for index in range(count):
+        extra = {"context": {"user": {"id": index, "name": "somebody"}, "file": path}}
+        logger.info("processed item %d of %s in %.3f seconds", index, "the batch", 0.1234, extra=extra)
+
+
+def log_exception(count: int) -> None:
+    """Logs exceptions, each with another text and a traceback of three frames."""
+    logger = logging.getLogger(LOGGER_NAME)
+    for index in range(count):
+        try:
+            _call_that_raises(index)
+        except ValueError:
+            logger.exception("failed item %d of %s in %.3f seconds", index, "the batch", 0.1234)
+
+
+def _call_that_raises(index: int) -> None:
+    _raise(index)
+
+
+def _raise(index: int) -> None:
+    raise ValueError(f"no item {index}")
+
+
+KINDS = {
+    "plain": log,
+    "fields": log_fields,
+    "path": log_path,
+    "nested": log_nested,
+    "exception": log_exception,
+}
+"""By the kind of record."""
+
+
+def burst(way: str, count: int, kind: str = "plain") -> dict[str, float]:
     """Logs as fast as it can, when all workers are there.
 
     Args:
         way: The way of logging, as in ways.py.
         count: How many records.
+        kind: Of record. loguru has plain ones alone.
 
     Returns:
         What it took, in seconds: CPU time of all threads, and wall time.
     """
-    log_many = log_with_loguru if way == "loguru" else log
+    log_many = log_with_loguru if way == "loguru" else KINDS[kind]
     meet()
     start_cpu, start = time.process_time(), time.perf_counter()
     log_many(count)
@@ -176,3 +231,13 @@ def sized(count: int, size: int) -> float:
 
 def nothing() -> None:
     """Does nothing."""
+
+
+def log_one() -> None:
+    """Logs one record."""
+    log(1)
+
+
+def rest() -> None:
+    """Waits for a while, so that another worker gets the next job."""
+    time.sleep(0.2)

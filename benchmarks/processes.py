@@ -74,6 +74,16 @@ def peak_memory(process: int) -> int:
     return _kilobytes(process, "VmHWM")
 
 
+def proportional_memory(process: int) -> int:
+    """Returns the bytes of a process that are in memory now, shared ones divided by those that share them (PSS).
+
+    Args:
+        process: Its id.
+    """
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+
+
 def roles(pool: Executor) -> dict[str, list[int]]:
     """Returns the ids of all processes that are at work for a pool, by what they do.
 

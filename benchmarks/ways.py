@@ -57,9 +57,8 @@ def stock(handler: logging.Handler, workers: int) -> Iterator[Executor]:
 
 @contextmanager
 def file_in_worker(handler: logging.Handler, workers: int) -> Iterator[Executor]:
-    """One worker with the handler in it, which only fork can hand to it."""
-    assert workers == 1
-    with ProcessPoolExecutor(1, initializer=logging.getLogger().addHandler, initargs=(handler,)) as pool:
+    """Workers with the handler in them, which only fork can hand to them. Each appends to the file."""
+    with ProcessPoolExecutor(workers, initializer=logging.getLogger().addHandler, initargs=(handler,)) as pool:
         yield pool
 
 
@@ -112,7 +111,7 @@ def multiprocessing_logging(handler: logging.Handler, workers: int) -> Iterator[
 def concurrent_log_handler(handler: logging.FileHandler, workers: int) -> Iterator[Executor]:
     """The package concurrent-log-handler: each worker writes to the file, under a lock. It never rotates here."""
     with ProcessPoolExecutor(
-        workers, initializer=_log_to_shared_file, initargs=(handler.baseFilename, jobs.RECORD_FORMAT)
+        workers, initializer=log_to_shared_file, initargs=(handler.baseFilename, jobs.RECORD_FORMAT)
     ) as pool:
         yield pool
 
@@ -138,8 +137,13 @@ def _log_to_queue(queue: Any) -> None:
     logging.getLogger().addHandler(logging.handlers.QueueHandler(queue))
 
 
-def _log_to_shared_file(path: str, record_format: str) -> None:
-    """Runs in the worker."""
+def log_to_shared_file(path: str, record_format: str) -> None:
+    """Runs in the worker.
+
+    Args:
+        path: The file.
+        record_format: The format of its lines.
+    """
     from concurrent_log_handler import ConcurrentRotatingFileHandler
 
     handler = ConcurrentRotatingFileHandler(path, "a")
@@ -172,6 +176,7 @@ TITLES = {
     "multiprocessing_logging": "multiprocessing-logging",
     "concurrent_log_handler": "concurrent-log-handler",
     "loguru": "loguru, enqueue=True",
+    "logger_tt": "logger-tt",
 }
 
 PACKAGES = {
@@ -179,6 +184,7 @@ PACKAGES = {
     "multiprocessing_logging": "multiprocessing-logging",
     "concurrent_log_handler": "concurrent-log-handler",
     "loguru": "loguru",
+    "logger_tt": "logger-tt",
 }
 """The distributions that must be installed for a way; the others need the standard library alone."""
 

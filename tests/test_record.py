@@ -10,6 +10,7 @@ import decimal
 import enum
 import fractions
 import logging
+import marshal
 import multiprocessing
 import pathlib
 import random
@@ -1088,6 +1089,80 @@ def test_exceptions_that_refer_to_each_other_arrive() -> None:
     rebuilt = send(make("x", exc_info=info(one)))
     assert rebuilt.exc_info is not None
     assert rebuilt.exc_info[1].other is rebuilt.exc_info[1]
+
+
+def test_an_exception_of_pythons_own_whose_args_were_changed_costs_exc_info_alone() -> None:
+    error = caught(UnicodeDecodeError("ascii", b"x", 0, 1, "why"))
+    error.args = ("changed",)
+    rebuilt = send(make("x", exc_info=info(error)))
+    assert rebuilt.exc_info is None
+    assert rebuilt.exc_text == FORMATTER.formatException(info(error))
+
+
+def chained(text: str, other: str) -> BaseException:
+    try:
+        try:
+            raise PlainError(other)
+        except PlainError as error:
+            raise ValueError(text) from error
+    except ValueError as error:
+        return error
+
+
+def suppressed(text: str, other: str) -> BaseException:
+    try:
+        try:
+            raise PlainError(other)
+        except PlainError:
+            raise ValueError(text) from None
+    except ValueError as error:
+        return error
+
+
+def with_a_note(text: str, other: str) -> BaseException:
+    error = caught(ValueError(text))
+    error.add_note(other)
+    return error
+
+
+def in_a_group(text: str, other: str) -> BaseException:
+    return caught(ExceptionGroup(text, [caught(ValueError(other))]))
+
+
+def suggesting(text: str, other: str) -> BaseException:
+    return caught(NameError(text, name=other))
+
+
+class MoodyError(Exception):
+    def __str__(self) -> str:
+        if self.args[0] == "two":
+            raise ValueError
+        return str(self.args[0])
+
+
+def moody(text: str, other: str) -> BaseException:
+    error = caught(MoodyError(text))
+    error.__context__ = caught(MoodyError(other))
+    return error
+
+
+def in_a_circle(text: str, other: str) -> BaseException:
+    error = chained(text, other)
+    error.__cause__.__context__ = error
+    return error
+
+
+@pytest.mark.parametrize("make_error", [chained, suppressed, with_a_note, in_a_group, suggesting, moody, in_a_circle])
+def test_tracebacks_that_differ_in_their_texts_arrive(make_error: Callable[[str, str], BaseException]) -> None:
+    texts = ["one", "two", "", "two\nlines", "builtins.ValueError: x", "ValueError: one\nValueError: two", "%s", "two"]
+    for text in texts:
+        for other in texts:
+            error = make_error(text, other)
+            flat = flatten(make("x", exc_info=info(error)))
+            assert marshal.loads(flat)[2]["exc_text"] == FORMATTER.formatException(info(error))
+            rebuilt = rebuild(flat)
+            FORMATTER.format(rebuilt)
+            assert rebuilt.exc_text == FORMATTER.formatException(info(error))
 
 
 def test_a_long_chain_and_a_deep_traceback_arrive() -> None:

@@ -34,7 +34,7 @@ def run(session: Session) -> Part:
     """
     calls = session.choose(20_000, 10_000)
     settings = {name: {"way": name, "calls": calls} for name in ("direct", "logpool", "recipe")}
-    samples = session.interleave("below_level", settings, session.choose(7, 3))
+    samples = session.interleave("below_level", settings, session.choose(5, 3))
     times = {name: [sample["call"] * 1e9 for sample in taken] for name, taken in samples.items()}
     return Part(
         "below_level",

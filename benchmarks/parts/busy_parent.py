@@ -119,10 +119,10 @@ def run(session: Session) -> Part:
     settings: dict[str, dict[str, Any]] = {
         f"{name} {'busy' if busy else 'idle'}": {"way": name, "busy": busy} for name in names for busy in (True, False)
     }
-    samples = session.interleave("busy_parent", settings, session.choose(5, 1))
+    samples = session.interleave("busy_parent", settings, session.choose(3, 1))
     records = session.choose(16_000, 5_000)
     settings = {name: {"way": name, "busy": True, "records": records} for name in names if name in OF_A_BURST}
-    bursts = session.interleave("busy_parent", settings, session.choose(5, 1))
+    bursts = session.interleave("busy_parent", settings, session.choose(3, 1))
     rates = {name: [sample["rate"] for sample in samples[f"{name} busy"]] for name in names}
     computed: dict[str, dict[str, float | str]] = {
         name: {

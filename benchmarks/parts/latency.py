@@ -68,7 +68,7 @@ def run(session: Session) -> Part:
     names = [name for name in ways.available(COMPARED) if not session.quick or name in ("recipe", "logpool")]
     records = session.choose(500, 200)
     settings = {name: {"way": name, "records": records} for name in names}
-    samples = session.interleave("latency", settings, session.choose(7, 2))
+    samples = session.interleave("latency", settings, session.choose(4, 2))
 
     def column(field: str) -> dict[str, list[float]]:
         return {

@@ -37,7 +37,7 @@ def run(session: Session) -> Part:
         for name in names
     }
     settings["direct"] = {"way": "direct", "workers": 1, "records": RECORDS["logpool"]}
-    samples = session.interleave("workers", settings, session.choose(5, 1))
+    samples = session.interleave("workers", settings, session.choose(3, 1))
     rates = {
         name: {f"{count}": [sample["rate"] for sample in samples[f"{name} {count}"]] for count in COUNTS}
         for name in names

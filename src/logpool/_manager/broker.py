@@ -133,7 +133,7 @@ class Broker:
         self._fences: deque[Fence] = deque()
         # The GNU C library gives blocks of READ_SIZE back to the kernel when they are freed, and gets them anew, page
         # by page, unless it has seen a larger one freed: with large records half of this process's CPU time.
-        bytearray(4 * BLOCK_SIZE)
+        bytes(4 * BLOCK_SIZE)  # Not a bytearray, whose pages would be touched one by one.
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._added: deque[Producer] = deque()  # By other threads, not in the selector yet.
         self._adding = threading.Lock()

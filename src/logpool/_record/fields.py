@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import marshal
 import operator
 import pickle
+import sys
 from collections.abc import Callable
 from logging import LogRecord
 
@@ -27,11 +29,13 @@ PLAIN = frozenset({str, int, float, bool, type(None), complex, bytes})
 CONTAINERS = frozenset({tuple, list, dict, set, frozenset})
 """Types whose objects look the same on both sides if their items do."""
 
-Packed = tuple[bytes | None, str | int]
-"""A pickle, and what stands for it where it can't be loaded: a text as a rule. No pickle: it couldn't be made."""
+Packed = tuple[bytes | None, str | int | None]
+"""A pickle, and what stands for it where it can't be loaded: a text as a rule; None: it always can. No pickle: it
+couldn't be made."""
 
-Argument = bytes | tuple[bytes | None, dict[str, Any]]
-"""An argument that isn't plain: its pickle, with what it has printed in the worker if that may differ in the parent."""
+Argument = str | bytes | tuple[bytes | None, dict[str, Any]]
+"""An argument that isn't plain: a path's text; or its pickle, with what it has printed in the worker if that may differ
+in the parent."""
 
 Arguments = tuple[Any, dict[Any, Argument], str | None]
 """A message's arguments: the plain ones, with None in place of those that aren't; these, by their place; and the
@@ -49,6 +53,12 @@ ASK: dict[str, Callable[[Any], Any]] = {
 Frames = list[tuple[str, str, str, str | None, str | None, int, tuple[int | None, ...]]]
 """Plain data of a traceback: of each frame the file, function, its qualified name, the module's name and file, the
 line, and the lines and columns that Python underlines."""
+
+LOOKED_INTO = (NameError, AttributeError, ImportError, SyntaxError)
+"""Exceptions of which Python prints more than their texts: it suggests other names, or shows source."""
+
+MOST_TRACEBACKS = 1024
+"""How many tracebacks each process knows at most."""
 
 NO_POSITIONS = (None, None, None, None)
 
@@ -82,12 +92,50 @@ def name_of(kind: type) -> str:
     return name if module in ("builtins", *MAIN_MODULES) or not isinstance(module, str) else f"{module}.{name}"
 
 
+RAISED = "() raised "
+"""Part of what stands for a text that can't be had."""
+
+
 def safe_repr(value: object, make: Any = repr) -> str:
     """Return an object's `repr`, or whatever else `make` makes of it. Where that raises, the text says so."""
     try:
         return plain_str(make(value))
     except Exception as error:
-        return f"<{name_of(type(value))} object: its {make.__name__}() raised {name_of(type(error))}>"
+        return f"<{name_of(type(value))} object: its {make.__name__}{RAISED}{name_of(type(error))}>"
+
+
+PATH = "WindowsPath" if sys.platform == "win32" else "PosixPath"
+
+_BY_VALUE = frozenset(
+    {
+        ("pathlib", "PosixPath"),
+        ("pathlib", "PurePosixPath"),
+        ("pathlib._local", "PosixPath"),
+        ("pathlib._local", "PurePosixPath"),
+        ("datetime", "date"),
+        ("datetime", "timedelta"),
+        ("decimal", "Decimal"),
+        ("uuid", "UUID"),
+    }
+)
+
+
+@functools.lru_cache(maxsize=256)
+def is_path(kind: type) -> bool:
+    """Tell whether objects of a type are paths of this system.
+
+    They are the objects that are logged most, and to load one by its text takes half the time that its pickle takes.
+    """
+    return kind.__qualname__ == PATH and kind.__module__ in ("pathlib", "pathlib._local")
+
+
+@functools.lru_cache(maxsize=256)
+def is_by_value(kind: type) -> bool:
+    """Tell whether objects of a type pickle and print by nothing but a few plain values that they consist of.
+
+    So they needn't be looked at more closely than plain ones. The modules aren't imported for this.
+    """
+    return (kind.__module__, kind.__qualname__) in _BY_VALUE
 
 
 def is_plain(value: object) -> bool:
@@ -97,11 +145,31 @@ def is_plain(value: object) -> bool:
     """
     if type(value) is tuple and PLAIN.issuperset(map(type, value)):
         return True
+    if not _consists_of(value, PLAIN.__contains__):
+        return False
+    try:
+        marshal.dumps([[[value]]])
+    except ValueError:  # It is nested too deeply.
+        return False
+    return True
+
+
+def is_all_by_value(value: object) -> bool:
+    """Tell whether an object is plain or `is_by_value`, and if it is a container, all that is in it."""
+    return _consists_of(value, _is_plain_or_by_value)
+
+
+def _is_plain_or_by_value(kind: type) -> bool:
+    return kind in PLAIN or is_by_value(kind)
+
+
+def _consists_of(value: object, is_allowed: Callable[[type], bool]) -> bool:
+    """Tell whether an object is of an allowed type, or a container of nothing else."""
     stack, seen = [value], set()
     while stack:
         item: Any = stack.pop()
-        kind = type(item)
-        if kind in PLAIN:
+        kind: Any = type(item)
+        if is_allowed(kind):
             continue
         # The order of a set may be another in another process.
         if kind not in CONTAINERS or (kind in (set, frozenset) and len(item) > 1):
@@ -114,8 +182,4 @@ def is_plain(value: object) -> bool:
                     stack.extend(item.values())
             except RuntimeError:  # Another thread is just changing it.
                 return False
-    try:
-        marshal.dumps([[[value]]])
-    except ValueError:  # It is nested too deeply.
-        return False
     return True

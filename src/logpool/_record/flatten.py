@@ -1,27 +1,29 @@
 """`flatten`: makes bytes of a log record, in the worker.
 
-A record of plain values, which nearly all are, travels as one tuple of them. One of which the arguments alone aren't
-plain has these beside (pack_args.py). Any other travels as a dict, in which each value that isn't plain is pickled by
-itself (pack.py). Both are written by `marshal`: it takes objects of the plain
-types and none of their subclasses, so that whatever it has written can be read in the parent.
+    a record of plain values                one tuple of them
+    one with others in it                   that tuple, the plain attributes that were added, and what isn't plain
+    one that `logging` doesn't make so      a dict
+
+A value that isn't plain is pickled by itself (pack.py, pack_args.py), and costs the others nothing. All is written by
+`marshal`: it takes objects of the plain types and none of their subclasses, so that whatever it has written can be read
+in the parent.
 """
 
 from __future__ import annotations
 
 import contextlib
-import linecache
 import logging
 import marshal
+import operator
 import pickle
-import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from logging import LogRecord, getLogRecordFactory
-from types import TracebackType
 
 from logpool._process.hints import Any
 from logpool._record.fields import (
+    CONTAINERS,
     FIELDS,
     JOB_FIELDS,
     PLAIN,
@@ -33,6 +35,7 @@ from logpool._record.fields import (
     plain_str,
     safe_repr,
 )
+from logpool._record.format_exception import format_exception, format_known
 from logpool._record.pack import Packer, frames_of
 from logpool._record.pack_args import UnprintableError, pack_args
 
@@ -40,8 +43,9 @@ NESTED_TOO_DEEPLY = 2
 """A record that is logged while another is flattened, by a `__repr__` or `__reduce__`, may have objects whose methods
 log in turn. From this depth on, these methods aren't called: else there might be no end."""
 
+_values = operator.itemgetter(*FIELDS)
+
 _report = logging.NullHandler().handleError
-_formatter = logging.Formatter()
 _local = threading.local()
 
 
@@ -61,38 +65,71 @@ def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, 
         MemoryError: There is no memory for it.
     """
     state = record.__dict__
-    usual = (
-        tuple(state) == FIELDS
-        and type(record) is LogRecord
-        and type(record.msg) is str
-        and record.exc_info is None
-        and getLogRecordFactory() is LogRecord
-    )
-    if usual and type(record.args) is tuple and PLAIN.issuperset(map(type, record.args)):
-        try:
-            return marshal.dumps((*state.values(), *job), 2)
-        except ValueError:  # One of the values isn't plain, or is too large.
-            pass
+    usual = type(record) is LogRecord and type(state.get("msg")) is str and getLogRecordFactory() is LogRecord
+    try:
+        if (
+            usual
+            and state["exc_info"] is None
+            and type(args := state["args"]) is tuple
+            and PLAIN.issuperset(map(type, args))
+        ):
+            if len(state) == len(FIELDS):
+                return marshal.dumps((*_values(state), *job), 2)
+            added = _added(state)
+            if added is not None and PLAIN.issuperset(map(type, added.values())):
+                return marshal.dumps(((*_values(state), *job), added, None), 2)
+    except (KeyError, TypeError, ValueError):  # An attribute is missing, or isn't plain, or is too large.
+        pass
     depth = getattr(_local, "depth", 0)
     _local.depth = depth + 1
     try:
         if depth < NESTED_TOO_DEEPLY:
             # What objects do when they are asked is handled below. This is for those that raise where hardly any does.
             with contextlib.suppress(Exception):
-                flat = _flatten_args(record, job) if usual else None
-                return flat or marshal.dumps(_flatten_any(record, report, job, call_methods=True))
+                if usual and (flat := _flatten_parts(record, job)) is not None:
+                    return flat
+                return marshal.dumps(_flatten_any(record, report, job, call_methods=True))
         return marshal.dumps(_flatten_any(record, report, job, call_methods=False))
     finally:
         _local.depth = depth
 
 
-def _flatten_args(record: LogRecord, job: Job | tuple[()]) -> bytes | None:
-    """Make bytes of a record of which no more than the arguments isn't plain; None if that isn't so."""
+def _added(state: dict[Any, Any]) -> dict[Any, Any] | None:
+    """Return the attributes that were added to a record; None if it isn't so that the others come first."""
+    names = tuple(state)
+    if names[: len(FIELDS)] != FIELDS or "getMessage" in state:
+        return None
+    return {name: state[name] for name in names[len(FIELDS) :]}
+
+
+def _flatten_parts(record: LogRecord, job: Job | tuple[()]) -> bytes | None:
+    """Make bytes of a record that is a plain one but for arguments, attributes that were added, and an exception.
+
+    Returns:
+        The bytes; None if it isn't such a record.
+    """
+    state = record.__dict__.copy()
     packer = Packer()
-    with contextlib.suppress(UnprintableError, ValueError):
-        arguments = pack_args(record.msg, record.args, packer)
-        values = {**record.__dict__, "args": None}.values()
-        return marshal.dumps(((*values, *job), arguments, packer.exceptions()), 2)
+    flat: dict[str, Any] = {}
+    with contextlib.suppress(Exception):
+        if (added := _added(state)) is None:
+            return None
+        if added:
+            added, flat["packed"] = _pack_values(added, packer)
+        if not is_plain(state["args"]):
+            flat["args"] = pack_args(state["msg"], state["args"], packer)
+            state["args"] = None
+        info = None
+        if state["exc_info"] is not None:
+            info = _flatten_exception(state, flat, packer, call_methods=True)
+            if state["exc_info"] is not None:  # Something odd, which travels as an attribute that was added would.
+                flat["odd"] = packer.pack(state["exc_info"])
+                state["exc_info"] = None
+        if packer.originals:
+            flat["exceptions"] = packer.exceptions()
+        if info is not None:
+            flat["exc_text"] = format_known(info, flat["exc_info"], packer.originals, flat["exceptions"])
+        return marshal.dumps(((*_values(state), *job), added, flat), 2)
     return None
 
 
@@ -114,7 +151,8 @@ def _flatten_any(
     if type(record) is not LogRecord:
         _flatten_class(record, state, flat)
     _flatten_message(record, state, flat, packer, report, call_methods=call_methods)
-    _flatten_exception(state, flat, packer, call_methods=call_methods)
+    if (info := _flatten_exception(state, flat, packer, call_methods=call_methods)) is not None:
+        flat["exc_text"] = format_exception(info) if call_methods else name_of(type(info[1]))
     _, packed = flat["state"] = _pack_values(state, packer)
     # What a record finds its way by: of a class, an enum say, that can't be pickled or unpickled, the value remains.
     for name in packed.keys() & {"name", "levelname", "levelno"}:
@@ -198,59 +236,28 @@ def _with_current_exception(message: dict[Any, Any], state: Mapping[str, Any]) -
     return message
 
 
-def _flatten_exception(state: dict[str, Any], flat: dict[str, Any], packer: Packer, *, call_methods: bool) -> None:
+def _flatten_exception(
+    state: dict[str, Any], flat: dict[str, Any], packer: Packer, *, call_methods: bool
+) -> tuple[Any, BaseException, Any] | None:
+    """Move a record's exception from its attributes to what isn't plain.
+
+    Returns:
+        The exception if its text is wanted as well.
+    """
     info = state.get("exc_info")
     if type(info) is not tuple or len(info) != 3 or not isinstance(info[1], BaseException):
-        return  # There is none, or something odd that is left to the parent's handlers as it is.
+        return None  # There is none, or something odd that is left to the parent's handlers as it is.
     value, traceback = info[1:]
-    if type(state.get("exc_text")) is not str:
-        # Apart from an `exc_text` that another handler has set: the parent needs this one only if it prints another.
-        flat["exc_text"] = _format_exception(info) if call_methods else name_of(type(value))
-        state["exc_text"] = None
     state["exc_info"] = None
     if call_methods:
         flat["exc_info"] = packer.number(value)
         if traceback is not value.__traceback__:
             flat["frames"] = frames_of(traceback)
-
-
-def _format_exception(info: tuple[Any, BaseException, Any]) -> str:
-    """Return the traceback as text, as `logging.Formatter` prints it."""
-    if sys.version_info >= (3, 15):
-        with contextlib.suppress(Exception):
-            _read_sources(info[1], info[2])
-    try:
-        text = plain_str(_formatter.formatException(info))
-        # The main module has these names in workers only, and Python prints no main module's name.
-        if "__mp_main__." in text or "<fake __main__>." in text:
-            text = re.sub(r"(?m)^([ |+-]*)(?:__mp_main__|<fake __main__>)\.", r"\1", text)
-        return text
-    except Exception:
-        return f"{name_of(type(info[1]))}: {safe_repr(info[1], str)}"
-
-
-def _read_sources(exception: BaseException, traceback: TracebackType | None) -> None:
-    """Have `linecache` read the files of all frames that belong to an exception.
-
-    For a file that it doesn't know, Python 3.15's asks the loader of the frame's module, and warns if the module has
-    none. The main module of a spawned worker has none. Where warnings are errors, there would be no traceback.
-    """
-    exceptions, seen, files = [exception], {id(exception)}, set(_files_of(traceback))
-    for item in exceptions:  # Appended to during iteration.
-        files.update(_files_of(item.__traceback__))
-        members = item.exceptions if isinstance(item, BaseExceptionGroup) else ()
-        for other in (item.__cause__, item.__context__, *members):
-            if other is not None and id(other) not in seen:
-                seen.add(id(other))
-                exceptions.append(other)
-    for file in files:
-        linecache.getlines(file)
-
-
-def _files_of(traceback: TracebackType | None) -> Iterator[str]:
-    while traceback is not None:
-        yield traceback.tb_frame.f_code.co_filename
-        traceback = traceback.tb_next
+    if type(state.get("exc_text")) is str:  # Another handler has set it.
+        return None
+    # Apart from such a text: the parent needs this one only if it prints another.
+    state["exc_text"] = None
+    return info
 
 
 def _pack_values(values: Mapping[Any, Any], packer: Packer) -> tuple[dict[Any, Any], dict[Any, Packed]]:
@@ -263,7 +270,8 @@ def _pack_values(values: Mapping[Any, Any], packer: Packer) -> tuple[dict[Any, A
     packed: dict[Any, Packed] = {}
     for key, value in values.items():
         name = key if type(key) in PLAIN else plain_str(key) if isinstance(key, str) else packer.text(key)
-        if type(value) in PLAIN:
+        kind: Any = type(value)
+        if kind in PLAIN or (kind in CONTAINERS and is_plain(value)):
             plain[name] = value
         else:
             plain[name] = None

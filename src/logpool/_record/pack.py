@@ -10,6 +10,7 @@ pickled or unpickled costs that value alone.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import functools
 import itertools
@@ -23,38 +24,22 @@ from logpool._record.fields import (
     INTERPRETERS_MAIN_MODULE,
     MAIN_MODULE,
     NO_POSITIONS,
+    PLAIN,
     Frames,
     Packed,
+    is_all_by_value,
     name_of,
     plain_str,
     safe_repr,
 )
 
-_BY_VALUE = frozenset(
-    {
-        ("pathlib", "PosixPath"),
-        ("pathlib", "PurePosixPath"),
-        ("pathlib._local", "PosixPath"),
-        ("pathlib._local", "PurePosixPath"),
-        ("datetime", "date"),
-        ("datetime", "timedelta"),
-        ("decimal", "Decimal"),
-        ("uuid", "UUID"),
-    }
-)
-
-
-@functools.lru_cache(maxsize=256)
-def is_by_value(kind: type) -> bool:
-    """Tell whether objects of a type pickle and print by nothing but a few plain values that they consist of.
-
-    So they needn't be looked at more closely than plain ones. The modules aren't imported for this.
-    """
-    return (kind.__module__, kind.__qualname__) in _BY_VALUE
-
 
 class Packer:
-    """Pickles values one by one. Runs in the worker."""
+    """Pickles values one by one. Runs in the worker.
+
+    Attributes:
+        originals: The exceptions that came up, in the order of their numbers.
+    """
 
     def __init__(self, *, call_methods: bool = True) -> None:
         """Create a packer for one record.
@@ -63,11 +48,14 @@ class Packer:
             call_methods: Whether methods of the objects may be called. False: all become the names of their classes.
         """
         self._call_methods = call_methods
-        self._exceptions: list[BaseException] = []
+        self.originals: list[BaseException] = []
         self._numbers: dict[int, int] = {}
 
     def pack(self, value: object) -> Packed:
         """Pickle a value. Raise no Exception."""
+        if self._call_methods and is_all_by_value(value):
+            with contextlib.suppress(Exception):  # It is nested too deeply.
+                return pickle.dumps(value, pickle.HIGHEST_PROTOCOL), None
         return self.pickle(value), self.text(value)
 
     def text(self, value: object) -> str:
@@ -76,15 +64,15 @@ class Packer:
 
     def number(self, exception: BaseException) -> int:
         """Return an exception's place in what `exceptions` will return."""
-        number = self._numbers.setdefault(id(exception), len(self._exceptions))
-        if number == len(self._exceptions):
-            self._exceptions.append(exception)
+        number = self._numbers.setdefault(id(exception), len(self.originals))
+        if number == len(self.originals):
+            self.originals.append(exception)
         return number
 
     def exceptions(self) -> list[dict[str, Any]]:
         """Return plain data of all exceptions that came up, and of those that these refer to."""
         # Appended to during iteration: chains may be long, or circles, and so this doesn't recurse.
-        return [self._exception(exception) for exception in self._exceptions]
+        return [self._exception(exception) for exception in self.originals]
 
     def _exception(self, exception: BaseException) -> dict[str, Any]:
         kind = type(exception)
@@ -93,13 +81,26 @@ class Packer:
             "module": plain_str(kind.__module__) if isinstance(kind.__module__, str) else "",
             "text": safe_repr(exception, str) if self._call_methods else "",
             "error": isinstance(exception, Exception),
-            "pickle": self._pickle_exception(exception) if self._call_methods else None,
+            "args": exception.args if (plain := self._is_plain_builtin(exception)) else None,
+            "pickle": self._pickle_exception(exception) if self._call_methods and not plain else None,
             "frames": frames_of(exception.__traceback__),
             "suppress": bool(exception.__suppress_context__),
         }
         for link, other in (("cause", exception.__cause__), ("context", exception.__context__)):
             flat[link] = None if other is None else self.number(other)
         return flat
+
+    @staticmethod
+    def _is_plain_builtin(exception: BaseException) -> bool:
+        """Tell whether an exception is one of Python's own, made of nothing but plain arguments."""
+        kind = type(exception)
+        return (
+            kind.__module__ == "builtins"
+            and getattr(builtins, kind.__name__, None) is kind
+            and kind.__reduce__ is BaseException.__reduce__
+            and not vars(exception)
+            and PLAIN.issuperset(map(type, exception.args))
+        )
 
     def _pickle_exception(self, exception: BaseException) -> bytes | None:
         # The args by themselves, because a constructor may make others of those it is called with; and the attributes,

@@ -22,8 +22,18 @@ from collections.abc import Iterable
 from types import FunctionType
 
 from logpool._process.hints import Any
-from logpool._record.fields import ASK, CONTAINERS, PLAIN, Argument, Arguments, is_plain, plain_str
-from logpool._record.pack import Packer, is_by_value
+from logpool._record.fields import (
+    ASK,
+    CONTAINERS,
+    PLAIN,
+    Argument,
+    Arguments,
+    is_by_value,
+    is_path,
+    is_plain,
+    plain_str,
+)
+from logpool._record.pack import Packer
 
 MAX_ARGUMENT = 2**16
 """Bytes of a pickled argument. One that takes more, an array say, mostly prints as a few of its items."""
@@ -112,7 +122,7 @@ def pack_args(message: str, args: Any, packer: Packer, *, with_text: bool = True
         if value_type in PLAIN or (value_type in CONTAINERS and is_plain(value)):
             continue
         if is_by_value(value_type):
-            packed[key] = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+            packed[key] = str(value) if is_path(value_type) else pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
             plain[key] = None
         else:
             plain[key] = recorders[key] = Recorder(value)

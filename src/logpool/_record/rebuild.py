@@ -19,6 +19,9 @@ _PROCESS_START = probe.created - probe.relativeCreated / 1000
 
 _new_record = LogRecord.__new__
 
+_UNPACKER = Unpacker([])
+"""For records without exceptions."""
+
 _namespace: dict[str, Any] = {}
 # One assignment takes half the time of `record.__dict__.update(zip(FIELDS, values))`.
 for _name, _fields in (("assign", FIELDS), ("assign_with_job", (*FIELDS, *JOB_FIELDS))):
@@ -49,23 +52,50 @@ def rebuild(flat: bytes | memoryview) -> LogRecord:
     Returns:
         The record.
     """
-    loaded: Any = marshal.loads(flat)
-    if type(loaded) is not tuple:
-        return _rebuild_any(loaded)
-    arguments = None
-    if len(loaded) == 3:
-        loaded, arguments, exceptions = loaded
+    values: Any = marshal.loads(flat)
+    if type(values) is not tuple:
+        return _rebuild_any(values)
+    added: dict[Any, Any] | None = None
+    if len(values) == 3:
+        values, added, parts = values
     record = _new_record(LogRecord)
-    if len(loaded) == len(FIELDS):
-        _assign(record, loaded)
+    if len(values) == len(FIELDS):
+        _assign(record, values)
     else:
-        _assign_with_job(record, loaded)
+        _assign_with_job(record, values)
     if type(record.created) is float:
         record.relativeCreated = (record.created - _PROCESS_START) * 1000
-    if arguments is not None:
-        load_argument = Unpacker(exceptions).load if exceptions else load
-        record.msg, record.args = unpack_args(record.msg, arguments, load_argument)
+    if added is not None:
+        record.__dict__.update(added)
+        if parts is not None:
+            _add_parts(record.__dict__, parts)
     return record
+
+
+def _add_parts(state: dict[str, Any], flat: dict[str, Any]) -> None:
+    """Add what isn't plain to a record's attributes."""
+    unpacker = Unpacker(flat["exceptions"]) if "exceptions" in flat else _UNPACKER
+    if "args" in flat:
+        load_argument = load if unpacker is _UNPACKER else unpacker.load
+        state["msg"], state["args"] = unpack_args(state["msg"], flat["args"], load_argument)
+    if "packed" in flat:
+        for name, value in flat["packed"].items():
+            state[name] = unpacker.unpack(value)
+    if "odd" in flat:
+        state["exc_info"] = unpacker.unpack(flat["odd"])
+    if "exc_info" in flat:
+        _add_exception(state, flat, unpacker)
+
+
+def _add_exception(state: dict[str, Any], flat: dict[str, Any], unpacker: Unpacker) -> None:
+    if "exc_info" in flat:
+        with contextlib.suppress(LostError):
+            value = unpacker.exception(flat["exc_info"])
+            traceback = make_traceback(flat["frames"]) if "frames" in flat else value.__traceback__
+            state["exc_info"] = (type(value), value, traceback)
+    if "exc_text" in flat:
+        info, text = state["exc_info"], flat["exc_text"]
+        state["exc_text"] = None if info and unpacker.prints_as(info, flat["exc_info"], text) else text
 
 
 def _rebuild_any(flat: dict[str, Any]) -> LogRecord:
@@ -77,14 +107,7 @@ def _rebuild_any(flat: dict[str, Any]) -> LogRecord:
         state["msg"], state["args"] = unpack_args(state["msg"], flat["packed_args"], unpacker.load)
     if "dict" in flat:
         state["msg"] = _rebuild_event(flat, unpacker)
-    if "exc_info" in flat:
-        with contextlib.suppress(LostError):
-            value = unpacker.exception(flat["exc_info"])
-            traceback = make_traceback(flat["frames"]) if "frames" in flat else value.__traceback__
-            state["exc_info"] = (type(value), value, traceback)
-    if "exc_text" in flat:
-        info, text = state["exc_info"], flat["exc_text"]
-        state["exc_text"] = None if info and unpacker.prints_as(info, flat["exc_info"], text) else text
+    _add_exception(state, flat, unpacker)
     if isinstance(state.get("created"), float):
         state["relativeCreated"] = (state["created"] - _PROCESS_START) * 1000
     record = _rebuild_class(flat, state) if "class" in flat else None

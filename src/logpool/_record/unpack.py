@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import functools
 import io
@@ -14,13 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, TracebackType
 
 from logpool._process.hints import Any
-from logpool._record.fields import NO_POSITIONS, LostError, Packed
-
-MOST_KNOWN = 1024
-"""How many tracebacks are known at most to print here as in the worker, or not to."""
+from logpool._record.fields import LOOKED_INTO, MOST_TRACEBACKS, NO_POSITIONS, LostError, Packed
 
 _prints_same: dict[bytes, bool] = {}
-_LOOKED_INTO = (NameError, AttributeError, ImportError, SyntaxError)
+"""Of tracebacks, whether they print here as in the worker."""
+
 _format = logging.Formatter().formatException
 
 
@@ -52,7 +51,7 @@ class Unpacker:
         pickled, text = packed
         if pickled is not None:
             try:
-                return self.load(pickled)
+                return pickle.loads(pickled) if text is None else self.load(pickled)
             # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.
             except BaseException:
                 return text
@@ -90,7 +89,7 @@ class Unpacker:
             parts: list[object] = [itself]
             for number, flat in enumerate(self._flat):
                 exception = self._loaded[number]
-                if isinstance(exception, _LOOKED_INTO):
+                if isinstance(exception, LOOKED_INTO):
                     return _format(info) == text
                 if str(exception) != flat["text"]:
                     return False
@@ -100,7 +99,7 @@ class Unpacker:
             key = marshal.dumps(parts, 2)
             known = _prints_same.get(key)
             if known is None:
-                if len(_prints_same) >= MOST_KNOWN:
+                if len(_prints_same) >= MOST_TRACEBACKS:
                     _prints_same.clear()
                 known = _prints_same[key] = _format(info) == text
             return known
@@ -116,7 +115,10 @@ class Unpacker:
         # Found there by an exception that it refers to itself, by a way other than its chain.
         self._loaded[number] = stand_in = _stand_in(flat)
         try:
-            exception, args, attributes = load(flat["pickle"], self._load)
+            if (args := flat["args"]) is not None:  # Python's own, with plain arguments.
+                exception, attributes = getattr(builtins, flat["name"])(*args), {}
+            else:
+                exception, args, attributes = load(flat["pickle"], self._load)
             if type(exception).__qualname__ != flat["name"] or not isinstance(exception, BaseException):
                 raise LostError
             exception.args = args
@@ -166,11 +168,14 @@ class _Unpickler(pickle.Unpickler):
 
 def _stand_in(flat: Mapping[str, Any]) -> BaseException:
     """Make an exception that prints like one that can't be loaded: a link of a chain, or a group's member."""
-    base = Exception if flat["error"] else BaseException
-    namespace = {"__module__": flat["module"], "__qualname__": flat["name"], "__doc__": "Stands for another."}
-    kind = type(flat["name"].rpartition(".")[2], (base,), namespace)
-    exception: BaseException = kind(flat["text"])
-    return exception
+    return _stand_in_class(flat["error"], flat["module"], flat["name"])(flat["text"])
+
+
+@functools.lru_cache(maxsize=256)
+def _stand_in_class(error: bool, module: str, name: str) -> type[BaseException]:
+    base = Exception if error else BaseException
+    namespace = {"__module__": module, "__qualname__": name, "__doc__": "Stands for another."}
+    return type(name.rpartition(".")[2], (base,), namespace)
 
 
 def make_traceback(frames: Iterable[tuple[Any, ...]]) -> TracebackType | None:
