@@ -23,6 +23,7 @@ import multiprocessing
 import os
 import random
 import re
+import resource
 import select
 import shutil
 import signal
@@ -220,6 +221,8 @@ def leave_a_grandchild(gate: str, error: str) -> int:
 def leave_a_grandchild_that_logs_for_ever(path: str, stream: int, error: str) -> int:
     pid = os.fork()
     if pid == 0:
+        # Seconds of CPU time. A test that fails doesn't stop it, and it would fill the disk.
+        resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
         write_stderr_to(error)
         log_stream(path, stream)
         os._exit(0)

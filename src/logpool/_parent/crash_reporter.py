@@ -120,8 +120,7 @@ class CrashReporter:
         if not dead:
             return
         for process in dead:
-            if process.exitcode is None:
-                wait_for_end(process)
+            _wait_for_end(process)
         records = [self._record_of(process, running) for process in dead]
         self._reasons += [record.getMessage() for record in records]
         # In a thread, because a handler may be slow, or wait for a future that is to be told next.
@@ -178,7 +177,7 @@ class CrashReporter:
         )
 
 
-def wait_for_end(process: BaseProcess) -> None:
+def _wait_for_end(process: BaseProcess) -> None:
     """Wait for a worker that has closed its end of a pipe, which usually is just ending, but END_TIMEOUT at most.
 
     `join` has a timeout for the pipe alone: with fork and spawn it waits for the worker's end without one once the pipe

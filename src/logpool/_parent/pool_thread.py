@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from traceback import format_exception, format_exception_only
 
-from logpool._parent.crash_reporter import CrashReporter, wait_for_end
+from logpool._parent.crash_reporter import CrashReporter
 from logpool._parent.jobs import STUCK, Jobs
 from logpool._process import cpython
 from logpool._process.hints import Any
@@ -303,27 +303,39 @@ class PoolThread(cpython.ExecutorManagerThread):
 
         It joins one after the other, for ever where a worker doesn't end by SIGTERM (one that was forked has the
         parent's handlers of signals), or waits for the lock of the call queue that another held when it was killed.
+
+        Why not by the sentinels: a child that a worker has forked, and that goes on, holds those open.
         """
-        left: dict[Any, Any] = {worker.sentinel: worker for worker in list(self.processes.values())}
         timeout = None
         if self.is_broken:
             timeout = GRACE
-            for worker in left.values():
+            for worker in list(self.processes.values()):
                 worker.terminate()
-        while left:
-            ended = connection.wait(list(left), timeout)
-            if not ended:
-                for worker in left.values():
-                    worker.kill()
-                return
-            for sentinel in ended:
-                worker = left.pop(sentinel)
-                if worker.exitcode is None:
-                    wait_for_end(worker)
-                if worker.exitcode is None:  # It has closed its end of the sentinel, and runs on.
-                    worker.kill()
-                if worker.exitcode != 0:
-                    timeout = GRACE
+        with contextlib.ExitStack() as descriptors:
+            left: dict[Any, Any] = {}
+            ended = []
+            for worker in list(self.processes.values()):
+                try:
+                    descriptor = os.pidfd_open(worker.pid)  # type: ignore[arg-type]  # It was started.
+                except ProcessLookupError:  # The forkserver has waited for it.
+                    ended.append(worker)
+                except (AttributeError, OSError):  # No Linux, or no descriptor is left. The base class waits.
+                    return
+                else:
+                    descriptors.callback(os.close, descriptor)
+                    left[descriptor] = worker
+            while True:
+                for worker in ended:
+                    worker.join()
+                    if worker.exitcode != 0:
+                        timeout = GRACE
+                if not left:
+                    return
+                ended = [left.pop(descriptor) for descriptor in connection.wait(list(left), timeout)]
+                if not ended:
+                    for worker in left.values():
+                        worker.kill()
+                    return
 
     def _finish_held(self) -> None:
         """Hand all results over that are kept back, when the pool is broken, and so can't be woken as usual."""
