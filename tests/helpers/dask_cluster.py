@@ -14,6 +14,9 @@ from pathlib import Path
 
 HELPERS = Path(__file__).parent
 
+# Ends with the tests, however they end.
+TOGETHER = "import ctypes; ctypes.CDLL(None).prctl(1, 9); "
+
 SCHEDULER = "from distributed.cli.dask_scheduler import main; main()"
 SCHEDULER_WITHOUT_LOGPOOL = f"import sys; sys.modules['logpool'] = None; {SCHEDULER}"
 WORKER = "from distributed.cli.dask_worker import main; main()"
@@ -25,7 +28,7 @@ class Process:
     def __init__(self, source: str, *arguments: str) -> None:
         paths = [*sys.path, str(HELPERS)]
         self.popen = subprocess.Popen(
-            [sys.executable, "-c", source, *arguments],
+            [sys.executable, "-c", TOGETHER + source, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -82,7 +85,7 @@ class Cluster:
     def __init__(self, *, source: str = SCHEDULER, security: tuple[str, ...] = ()) -> None:
         self.processes: list[Process] = []
         self._security = security
-        self.scheduler = self._start(source, "--no-dashboard", *security)
+        self.scheduler = self._start(source, "--port", "0", "--dashboard-address", ":0", "--no-dashboard", *security)
         self.address = self.scheduler.wait_for(r"Scheduler at:\s+(\S+)")[1]
 
     def _start(self, source: str, *arguments: str) -> Process:
@@ -91,7 +94,7 @@ class Cluster:
         return process
 
     def add_worker(self, name: str, *arguments: str, nanny: bool = False, wait: bool = True) -> Process:
-        how = ["--nanny" if nanny else "--no-nanny", "--nthreads", "2", "--name", name, "--no-dashboard"]
+        how = ["--nanny" if nanny else "--no-nanny", "--nthreads", "2", "--name", name, "--dashboard-address", ":0"]
         worker = self._start(WORKER, self.address, *how, *self._security, *arguments)
         if wait:
             worker.wait_for("Registered to")

@@ -10,7 +10,7 @@ import threading
 from contextvars import ContextVar
 from typing import Any
 
-from distributed import get_client, worker_client
+from distributed import get_client, get_worker, worker_client
 
 request: ContextVar[str] = ContextVar("request", default="none")
 
@@ -107,9 +107,7 @@ def logging_state(dask_worker: Any) -> dict[str, Any]:
         "level": logging.Logger.getEffectiveLevel.__module__,
         "root": (logging.root.level, len(logging.root.handlers)),
         "disable": logging.root.manager.disable,
-        "levels": {
-            name: item.level for name, item in logging.root.manager.loggerDict.items() if hasattr(item, "level")
-        },
+        "app": logging.getLogger("app").level,
         "warnings": logging._warnings_showwarning is not None,  # type: ignore[attr-defined]
         "execute": "execute" in vars(dask_worker),
     }
@@ -125,3 +123,75 @@ def log_around_event(name: str) -> None:
     log("before")
     wait_for_event(name)
     log("after")
+
+
+def log_in_background(count: int) -> None:
+    """Leaves a thread that logs when the task is done."""
+    threading.Thread(target=log_numbers, args=(count,), daemon=True).start()
+
+
+def log_when_disconnected(message: str) -> None:
+    """Logs when the worker has found that the scheduler is gone, and so must close."""
+    log("before")
+    worker = get_worker()
+    gone = threading.Event()
+    worker.loop.add_callback(_watch, worker, gone)
+    gone.wait()
+    log(message)
+    _logged.set()
+
+
+async def _watch(worker: Any, gone: threading.Event) -> None:
+    import functools
+
+    from logpool._dask.worker import WorkerRelay
+
+    [relay] = [plugin for plugin in worker.plugins.values() if isinstance(plugin, WorkerRelay)]
+    teardown = relay.teardown
+
+    @functools.wraps(teardown)
+    async def both(worker: Any) -> None:
+        gone.set()
+        await asyncio.to_thread(_logged.wait)
+        await teardown(worker)
+
+    relay.teardown = both  # type: ignore[method-assign]
+
+
+_logged = threading.Event()
+
+
+def watch_for_waits(dask_worker: Any) -> None:
+    """Sets an event when a task first waits for room."""
+    from logpool._dask.worker import WorkerRelay
+
+    [relay] = [plugin for plugin in dask_worker.plugins.values() if isinstance(plugin, WorkerRelay)]
+    wait = relay._outbox._wait
+
+    def waits() -> None:
+        _waits.set()
+        wait()
+
+    relay._outbox._wait = waits  # type: ignore[method-assign]
+
+
+_waits = threading.Event()
+
+
+async def wait_for_wait() -> None:
+    await asyncio.to_thread(_waits.wait)
+
+
+def fork_and_log() -> int:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pid = os.fork()
+    if not pid:
+        try:
+            log("from a child")
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

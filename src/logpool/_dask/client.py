@@ -176,7 +176,7 @@ class ClusterRelay:
 
     def _plugins(self) -> tuple[_ByValue, WorkerRelay]:
         return (
-            _ByValue(SchedulerRelay(self._relay, self.client.id, self._settings)),
+            _ByValue(SchedulerRelay(self._relay, self.client.id, self._settings, scheduler_module.GRACE)),
             WorkerRelay(self._relay, worker_module.process, self._settings, self._level, self._backlog),
         )
 

@@ -32,18 +32,20 @@ def dispatch(scheduler: Any, relay: str, do: str, **message: Any) -> None:
 class SchedulerRelay(SchedulerPlugin):
     """What the scheduler does for one relay."""
 
-    def __init__(self, relay: str, client: str, settings: bytes) -> None:
+    def __init__(self, relay: str, client: str, settings: bytes, grace: float = GRACE) -> None:
         """Create the plugin, in the client.
 
         Args:
             relay: The relay's name.
             client: The client's id.
             settings: What workers take over of the client's logging.
+            grace: Seconds that the client has to connect again.
         """
         self.relay = relay
         self.name = f"{OPERATION}-{relay}"
         self.client = client
         self._settings = settings
+        self._grace = grace
         self._flushes: dict[int, set[str]] = {}  # By number: the workers that haven't answered.
         self._end: asyncio.TimerHandle | None = None
 
@@ -118,7 +120,7 @@ class SchedulerRelay(SchedulerPlugin):
         """Remove the relay if its client doesn't come back."""
         if client == self.client and self._end is None:
             loop = asyncio.get_running_loop()
-            self._end = loop.call_later(GRACE, lambda: self._background(self._remove()))
+            self._end = loop.call_later(self._grace, lambda: self._background(self._remove()))
 
     def add_client(self, scheduler: Any, client: str) -> None:
         """Have records sent again that were lost with the connection of a client that comes back."""

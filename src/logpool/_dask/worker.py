@@ -215,7 +215,7 @@ forks.register(_fork)
 class Outbox:
     """Sends what is in a ring, and writes into it if it is this process's own.
 
-    Small writes wait while a message isn't acknowledged, or until there is a batch of them. So a relay that has little
+    Small writes wait while a message isn't answered, or until there is a batch of them. So a relay that has little
     to say says it at once, and one that has much says it in large messages.
 
     All methods but `put_record` are the loop's.
@@ -234,6 +234,7 @@ class Outbox:
         self._thread = threading.get_ident()
         self._changed = threading.Condition()  # Guards all that follows, and the ring.
         self._sent = ring.acked
+        self._unanswered = 0  # Messages. The client answers each, if only by what it has acknowledged before.
         self._is_due = False  # Whether the loop has been told to send.
         self._is_writing = False  # Whether a thread is in the midst of a frame.
         self._overflow: deque[bytes | memoryview] = (
@@ -301,7 +302,7 @@ class Outbox:
     # The loop.
 
     def _may_send(self) -> bool:
-        return self._sent == self.ring.acked or self.ring.written - self._sent >= BATCH
+        return not self._unanswered or self.ring.written - self._sent >= BATCH
 
     def _send_due(self) -> None:
         with self._changed:
@@ -320,12 +321,14 @@ class Outbox:
                     break
                 data = self.ring.read(start, stop)
                 self._sent = stop
+                self._unanswered += 1
             self._send(start, data)
         self._tell()
 
     def acknowledge(self, offset: int) -> None:
         """Note that the client has handled what came before an offset."""
         with self._changed:
+            self._unanswered = max(0, self._unanswered - 1)
             self.ring.acknowledge(offset)
             while self._large and self._large[0][1] <= self.ring.acked:
                 self._large.popleft()
@@ -348,6 +351,7 @@ class Outbox:
         """Send again what wasn't acknowledged: it may have been lost with a connection."""
         with self._changed:
             self._sent = self.ring.acked
+            self._unanswered = 0
         self.flush()
 
     def when_sent(self) -> asyncio.Future[None] | None:
