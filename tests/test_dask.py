@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -33,7 +34,13 @@ def client(shared: Cluster) -> Iterator[Client]:
         called = threading.Event()
         made.submit(os.getpid).add_done_callback(lambda future: called.set())  # Starts a thread that all clients share.
         called.wait()
+        made.sync(open_connections, made)
         yield made
+
+
+async def open_connections(client: Client) -> None:
+    """Opens as many as a client keeps that asks the scheduler for several things at a time."""
+    await asyncio.gather(*(client.scheduler.identity() for _ in range(5)))
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ from logpool._dask import distributed as private
 from logpool._dask import scheduler as scheduler_module
 from logpool._dask import worker as worker_module
 from logpool._dask.scheduler import OPERATION, SchedulerRelay
-from logpool._dask.worker import FRAME, LARGE, WorkerRelay, split
+from logpool._dask.worker import FRAME, WorkerRelay, split
 from logpool._parent.arguments import check_backlog, check_handlers, check_level
 from logpool._parent.listener import RelayListener
 from logpool._parent.settings_watch import SettingsWatch
@@ -68,8 +68,14 @@ class Inbox:
         offset: All bytes before it have come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, large: int) -> None:
+        """Begin with the ring's first byte.
+
+        Args:
+            large: Bytes of a frame from which on pieces of it may be acknowledged.
+        """
         self.offset = 0
+        self._large = large
         self._rest = b""
 
     def add(self, start: int, data: bytes) -> list[tuple[bytes, memoryview]]:
@@ -87,7 +93,7 @@ class Inbox:
     def handled(self) -> int:
         """What may be acknowledged: all but the frame that isn't complete, of which the rest is to come."""
         rest = self._rest
-        if len(rest) >= FRAME.size and FRAME.size + FRAME.unpack_from(rest)[0] > LARGE:
+        if len(rest) >= FRAME.size and FRAME.size + FRAME.unpack_from(rest)[0] > self._large:
             return self.offset
         return self.offset - len(rest)
 
@@ -211,7 +217,7 @@ class ClusterRelay:
     def _adopt(self) -> None:
         """Handle what dead workers have left on this host, and no other worker has sent."""
         for name, ring in rings.adopt(worker_module.directory(), f"{self._relay}-"):
-            self._handle(name, ring.origin, ring.acked, ring.read(ring.acked, ring.written))
+            self._handle(name, ring.origin, 0, ring.acked, ring.read(ring.acked, ring.written))
             ring.close(remove=True)
 
     # What the client submits.
@@ -331,15 +337,15 @@ class ClusterRelay:
     def _take(self, future: asyncio.Future[None], event: dict[str, Any]) -> None:
         ring = event["ring"]
         try:
-            self._handle(ring, event["origin"], event["start"], event["data"])
+            self._handle(ring, event["origin"], event["large"], event["start"], event["data"])
         finally:
             with contextlib.suppress(RuntimeError):  # The loop is closed.
                 future.get_loop().call_soon_threadsafe(self._acknowledge, future, event, self._inboxes[ring].handled)
 
-    def _handle(self, ring: str, origin: str, start: int, data: bytes) -> None:
+    def _handle(self, ring: str, origin: str, large: int, start: int, data: bytes) -> None:
         inbox = self._inboxes.get(ring)
         if inbox is None:
-            inbox = self._inboxes[ring] = Inbox()
+            inbox = self._inboxes[ring] = Inbox(large)
         last, key, number, name = None, None, None, None
         for label, flat in inbox.add(start, data):
             try:

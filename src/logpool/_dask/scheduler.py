@@ -7,6 +7,7 @@ imports nothing of this package.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any
 
 from distributed.comm.addressing import get_address_host
@@ -47,6 +48,7 @@ class SchedulerRelay(SchedulerPlugin):
         self._settings = settings
         self._grace = grace
         self._flushes: dict[int, set[str]] = {}  # By number: the workers that haven't answered.
+        self._passed: dict[str, Any] = {}  # By ring: events that aren't acknowledged, with the offsets behind them.
         self._end: asyncio.TimerHandle | None = None
 
     async def start(self, scheduler: Any) -> None:
@@ -60,14 +62,16 @@ class SchedulerRelay(SchedulerPlugin):
         if worker in self._scheduler.stream_comms:
             self._scheduler.worker_send(worker, {"op": OPERATION, "relay": self.relay, "do": do, **message})
 
-    def _tell_client(self, do: str, **message: Any) -> None:
-        self._scheduler.client_send(self.client, {"op": "event", "topic": self.name, "event": {"do": do, **message}})
+    def _tell_client(self, event: dict[str, Any]) -> None:
+        self._scheduler.client_send(self.client, {"op": "event", "topic": self.name, "event": event})
 
     # What workers say.
 
-    def on_records(self, **message: Any) -> None:
+    def on_records(self, ring: str, start: int, data: bytes, **message: Any) -> None:
         """Pass records on."""
-        self._tell_client("records", **message)
+        event = {"do": "records", "ring": ring, "start": start, "data": data, **message}
+        self._passed.setdefault(ring, deque()).append((start + len(data), event))
+        self._tell_client(event)
 
     def on_flushed(self, worker: str, number: int) -> None:
         """Note that a worker has sent all that was logged before a flush."""
@@ -80,6 +84,12 @@ class SchedulerRelay(SchedulerPlugin):
 
     def on_ack(self, client: str, worker: str, ring: str, offset: int) -> None:
         """Pass an acknowledgement on."""
+        # Streams keep the last messages that they have sent, for debugging.
+        passed = self._passed.get(ring, ())
+        while passed and passed[0][0] <= offset:
+            passed.popleft()[1]["data"] = b""
+        if not passed:
+            self._passed.pop(ring, None)
         self._tell(worker, "ack", ring=ring, offset=offset)
 
     def on_flush(self, client: str, number: int) -> None:
@@ -98,7 +108,7 @@ class SchedulerRelay(SchedulerPlugin):
     def _end_flush(self, number: int) -> None:
         if not self._flushes[number]:
             del self._flushes[number]
-            self._tell_client("flushed", number=number)
+            self._tell_client({"do": "flushed", "number": number})
 
     # What happens to the cluster.
 
@@ -130,6 +140,7 @@ class SchedulerRelay(SchedulerPlugin):
             self._end.cancel()
             self._end = None
         self._flushes.clear()
+        self._passed.clear()
         # When the scheduler has the client's stream.
         asyncio.get_running_loop().call_soon(self._resend)
 

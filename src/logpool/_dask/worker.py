@@ -44,10 +44,17 @@ WINDOW = 4 * BATCH
 """Bytes that a worker may have sent of one ring before any is acknowledged. It bounds what the scheduler holds."""
 
 LARGE = WINDOW // 2
-"""Bytes of a frame from which on the client acknowledges pieces of it. Of others it acknowledges the whole."""
+"""Bytes of a frame from which on the client acknowledges pieces of it. Of others it acknowledges the whole. For a ring
+that has no room for two such frames it is half of that."""
 
 LAST_WAIT = 5.0
 """Seconds that a worker which is about to close, or whose relay ends, waits for the last acknowledgements."""
+
+LEAST = 4096
+"""Bytes that a ring has at least."""
+
+OLD = 24 * 3600
+"""Seconds after which a dead worker's records are removed that no worker has come for: their relay has ended."""
 
 FRAME = struct.Struct("=IH")
 """Before each record: the bytes of label and record, and those of the label alone."""
@@ -219,21 +226,27 @@ class Outbox:
     to say says it at once, and one that has much says it in large messages.
 
     All methods but `put_record` are the loop's.
+
+    Attributes:
+        ring: The ring.
+        large: Bytes of a frame from which on pieces of it are acknowledged.
     """
 
-    def __init__(self, ring: rings.Ring, send: Callable[[int, bytes], object]) -> None:
+    def __init__(self, ring: rings.Ring, send: Callable[[int, bytes], dict[str, Any]]) -> None:
         """Make an outbox.
 
         Args:
             ring: The ring, which it owns from now on.
-            send: Called in the loop with an offset and the bytes from there on.
+            send: Called in the loop with an offset and the bytes from there on. Returns the message.
         """
         self.ring = ring
+        self.large = min(LARGE, ring.capacity // 2)
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._changed = threading.Condition()  # Guards all that follows, and the ring.
         self._sent = ring.acked
+        self._messages: deque[tuple[int, dict[str, Any]]] = deque()  # With the offsets behind them.
         self._unanswered = 0  # Messages. The client answers each, if only by what it has acknowledged before.
         self._is_due = False  # Whether the loop has been told to send.
         self._is_writing = False  # Whether a thread is in the midst of a frame.
@@ -263,6 +276,7 @@ class Outbox:
                 self.ring.write(frame)
             elif threading.get_ident() == self._thread:
                 self._overflow.append(frame)
+                self._empty_overflow()
             else:
                 self._write(frame)
             if self._is_due or not self._may_send():
@@ -291,7 +305,7 @@ class Outbox:
 
     def _begin(self, frame: bytes) -> None:
         """Note where a large frame is, of which the client acknowledges pieces."""
-        if len(frame) > LARGE:
+        if len(frame) > self.large:
             self._large.append((self.ring.written, self.ring.written + len(frame)))
 
     def _wait(self) -> None:
@@ -322,7 +336,7 @@ class Outbox:
                 data = self.ring.read(start, stop)
                 self._sent = stop
                 self._unanswered += 1
-            self._send(start, data)
+            self._messages.append((stop, self._send(start, data)))
         self._tell()
 
     def acknowledge(self, offset: int) -> None:
@@ -330,6 +344,9 @@ class Outbox:
         with self._changed:
             self._unanswered = max(0, self._unanswered - 1)
             self.ring.acknowledge(offset)
+            # Streams keep the last messages that they have sent, for debugging.
+            while self._messages and self._messages[0][0] <= offset:
+                self._messages.popleft()[1]["data"] = b""
             while self._large and self._large[0][1] <= self.ring.acked:
                 self._large.popleft()
             self._sent = max(self._sent, self.ring.acked)
@@ -352,6 +369,7 @@ class Outbox:
         with self._changed:
             self._sent = self.ring.acked
             self._unanswered = 0
+            self._messages.clear()
         self.flush()
 
     def when_sent(self) -> asyncio.Future[None] | None:
@@ -445,12 +463,14 @@ class WorkerRelay(WorkerPlugin):
         self.levels = Levels(pickle.loads(self._settings), self._root_level)
         self._outboxes: dict[str, Outbox] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        worker.stream_handlers[OPERATION] = _Dispatch(worker)
+        # First: an operation that a worker doesn't know would end its stream.
+        self._dispatch = worker.stream_handlers.setdefault(OPERATION, _Dispatch())
         if not self.is_local:
             name = f"{self.relay}-{uuid.uuid4().hex}"
-            ring = rings.create(directory(), name, self._backlog, worker.address)
-            self._outbox = self._outboxes[name] = Outbox(ring, self._sender(name, worker.address))
+            ring = rings.create(directory(), name, max(self._backlog, LEAST), worker.address)
+            self._outbox = self._outboxes[name] = self._open(name, ring)
             self.handler = RelayHandler(self._outbox)  # type: ignore[arg-type]  # It has what a handler needs.
+        self._dispatch.relays[self.relay] = self
         self._undo_execute = _hook(worker)
         global _relays
         _relays = {**_relays, f"{self.name} {id(worker)}": self}
@@ -459,24 +479,16 @@ class WorkerRelay(WorkerPlugin):
         if not self.is_local:
             self.on_adopt()
 
-    def _sender(self, name: str, origin: str) -> Callable[[int, bytes], None]:
-        stream = self._worker.batched_stream
-
-        def send(start: int, data: bytes) -> None:
+    def _open(self, name: str, ring: rings.Ring) -> Outbox:
+        def send(start: int, data: bytes) -> dict[str, Any]:
+            fields = {"ring": name, "start": start, "data": data, "origin": ring.origin, "large": outbox.large}
+            message = {"op": OPERATION, "relay": self.relay, "do": "records", **fields}
             with contextlib.suppress(Exception):  # The stream is closed. What is in the ring stays there.
-                stream.send(
-                    {
-                        "op": OPERATION,
-                        "relay": self.relay,
-                        "do": "records",
-                        "ring": name,
-                        "start": start,
-                        "data": data,
-                        "origin": origin,
-                    }
-                )
+                self._worker.batched_stream.send(message)
+            return message
 
-        return send
+        outbox = Outbox(ring, send)
+        return outbox
 
     async def teardown(self, worker: Any) -> None:
         """End: the relay has ended, or the worker closes."""
@@ -494,6 +506,7 @@ class WorkerRelay(WorkerPlugin):
             waits = [future for outbox in self._outboxes.values() if (future := outbox.when_acked()) is not None]
             if waits:
                 await asyncio.wait(waits, timeout=LAST_WAIT)
+        del self._dispatch.relays[self.relay]
         for outbox in self._outboxes.values():
             left = outbox.close(keep=closes)
             if left and (is_cut or not closes):
@@ -550,19 +563,20 @@ class WorkerRelay(WorkerPlugin):
 
     def on_resend(self) -> None:
         """Send again what wasn't acknowledged."""
-        for outbox in self._outboxes.values():
+        for outbox in list(self._outboxes.values()):
             outbox.resend()
 
     def on_adopt(self) -> None:
         """Send what dead workers of this host have left."""
         if self.is_local:
             return
+        rings.remove_old(directory(), OLD)
         for name, ring in rings.adopt(directory(), f"{self.relay}-"):
             if ring.acked == ring.written:
                 ring.close(remove=True)
             else:
-                self._outboxes[name] = outbox = Outbox(ring, self._sender(name, ring.origin))
-                outbox.flush()
+                self._outboxes[name] = self._open(name, ring)
+                self._outboxes[name].flush()
 
     async def drain(self) -> None:
         """Wait until all that was logged before has been sent: before the message that a task is done."""
@@ -573,13 +587,13 @@ class WorkerRelay(WorkerPlugin):
 class _Dispatch:
     """Hands a message from the scheduler to the relay that it is for. One that has ended is ignored."""
 
-    def __init__(self, worker: Any) -> None:
-        self._worker = worker
+    def __init__(self) -> None:
+        # Not the worker's own list of plugins: one that is being removed still waits for acknowledgements.
+        self.relays: dict[str, WorkerRelay] = {}
 
     def __call__(self, relay: str, do: str, **message: Any) -> None:
-        plugin = self._worker.plugins.get(f"{OPERATION}-{relay}")
-        if plugin is not None:
-            getattr(plugin, f"on_{do}")(**message)
+        if relay in self.relays:
+            getattr(self.relays[relay], f"on_{do}")(**message)
 
 
 _hooks: dict[int, list[Any]] = {}

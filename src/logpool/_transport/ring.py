@@ -18,6 +18,7 @@ import fcntl
 import mmap
 import os
 import struct
+import time
 
 from logpool._process import forks
 
@@ -166,6 +167,20 @@ def adopt(directory: str, prefix: str) -> list[tuple[str, Ring]]:
             if (ring := _lock(path)) is not None:
                 adopted.append((name.removesuffix(SUFFIX), ring))
     return adopted
+
+
+def remove_old(directory: str, seconds: float) -> None:
+    """Remove rings whose writers have died, and that nothing has touched for some time.
+
+    Args:
+        directory: Where they are.
+        seconds: How long.
+    """
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(directory)):
+            if entry.stat().st_mtime < time.time() - seconds:
+                for _, ring in adopt(directory, entry.name.removesuffix(SUFFIX)):
+                    ring.close(remove=True)
 
 
 def _lock(path: str) -> Ring | None:
