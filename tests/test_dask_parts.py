@@ -20,9 +20,11 @@ from distributed import Client, LocalCluster
 from logpool._dask import distributed as private
 from logpool._dask import worker as worker_module
 from logpool._dask.client import Inbox
-from logpool._dask.worker import BATCH, FRAME, LARGE, WINDOW, Levels, Outbox, split
+from logpool._dask.worker import BATCH, FRAME, LARGE, MOST_UNANSWERED, WINDOW, Levels, Outbox, split
 from logpool._transport import ring as rings
 from logpool._worker.settings import Snapshot
+
+PAUSE = 0.002
 
 
 def frame(data: bytes, label: bytes = b"label") -> bytes:
@@ -78,9 +80,11 @@ class Cluster:
         self.outbox = Outbox(rings.create(str(tmp_path / "rings"), "one", capacity, ""), self._send)
         self.inbox = Inbox(self.outbox.large)
         self.came: list[bytes] = []
+        self.count = 0
         self.arrival = asyncio.Event()
 
     def _send(self, start: int, data: bytes) -> dict[str, Any]:
+        self.count += 1
         self.sent.append((start, data))
         self.arrival.set()
         return {"data": data}
@@ -88,7 +92,7 @@ class Cluster:
     def answer(self) -> None:
         """Handles one message."""
         self.came += contents(self.inbox.add(*self.sent.pop(0)))
-        self.outbox.acknowledge(self.inbox.handled)
+        self.outbox.acknowledge(self.inbox.handled, PAUSE)
 
     async def answer_until(self, done: Callable[[], bool]) -> None:
         while not done():
@@ -119,17 +123,27 @@ def put_all(cluster: Cluster, items: list[bytes]) -> threading.Thread:
     return thread
 
 
-def test_the_first_record_is_sent_at_once_and_others_wait_for_its_answer(tmp_path: Path) -> None:
+def test_the_first_record_is_sent_at_once_and_others_after_a_pause(tmp_path: Path) -> None:
     async def test(cluster: Cluster) -> None:
         for number in range(100):
             cluster.outbox.put_record(b"%d" % number)
             await asyncio.sleep(0)
-        assert len(cluster.sent) == 1
-        cluster.answer()
-        assert len(cluster.sent) == 1
-        cluster.answer()
+        await cluster.answer_until(lambda: len(cluster.came) == 100)
         assert cluster.came == [b"%d" % number for number in range(100)]
+        assert cluster.count < 20
         assert cluster.sent == []
+
+    run(tmp_path, test)
+
+
+def test_no_small_messages_are_sent_to_a_client_that_does_not_answer(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        cluster.outbox._pause = 0.0
+        for number in range(100):
+            cluster.outbox.put_record(b"%d" % number)
+            await asyncio.sleep(0.001)
+        assert len(cluster.sent) == MOST_UNANSWERED
+        await cluster.answer_until(lambda: len(cluster.came) == 100)
 
     run(tmp_path, test)
 

@@ -16,6 +16,10 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 OPERATION = "logpool"
 """The operation, on the streams of workers and clients, of all that relays say."""
 
+MESSAGE_TIME = 0.002
+"""Seconds for which a worker that has sent a small message lets the others do the same. So all workers of a relay
+together send 500 small messages a second at most, beside those before the end of a task."""
+
 GRACE = 10.0
 """Seconds that a client whose connection was lost has to connect again, before its relay is removed."""
 
@@ -90,7 +94,8 @@ class SchedulerRelay(SchedulerPlugin):
             passed.popleft()[1]["data"] = b""
         if not passed:
             self._passed.pop(ring, None)
-        self._tell(worker, "ack", ring=ring, offset=offset)
+        pause = MESSAGE_TIME * len(self._scheduler.stream_comms)
+        self._tell(worker, "ack", ring=ring, offset=offset, pause=pause)
 
     def on_flush(self, client: str, number: int) -> None:
         """Have all workers send what they have."""

@@ -31,7 +31,7 @@ from distributed import Client
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from logpool._dask import distributed as private
-from logpool._dask.scheduler import OPERATION
+from logpool._dask.scheduler import MESSAGE_TIME, OPERATION
 from logpool._process import cpython, forks
 from logpool._transport import ring as rings
 from logpool._worker.handler import RelayHandler
@@ -42,6 +42,9 @@ BATCH = 64 * 2**10
 
 WINDOW = 4 * BATCH
 """Bytes that a worker may have sent of one ring before any is acknowledged. It bounds what the scheduler holds."""
+
+MOST_UNANSWERED = 8
+"""Messages of less than a batch of which the client has answered none. A scheduler that falls behind gets no more."""
 
 LARGE = WINDOW // 2
 """Bytes of a frame from which on the client acknowledges pieces of it. Of others it acknowledges the whole. For a ring
@@ -222,8 +225,9 @@ forks.register(_fork)
 class Outbox:
     """Sends what is in a ring, and writes into it if it is this process's own.
 
-    Small writes wait while a message isn't answered, or until there is a batch of them. So a relay that has little
-    to say says it at once, and one that has much says it in large messages.
+    After each message there is a pause, which only a whole batch of records, or the end of a task, cuts short. So a
+    relay that has little to say says it at once, and one that has much says it in large messages. The pause is longer
+    where there are more workers, so that together they don't cost the scheduler more (scheduler.py).
 
     All methods but `put_record` are the loop's.
 
@@ -247,6 +251,8 @@ class Outbox:
         self._changed = threading.Condition()  # Guards all that follows, and the ring.
         self._sent = ring.acked
         self._messages: deque[tuple[int, dict[str, Any]]] = deque()  # With the offsets behind them.
+        self._pause = MESSAGE_TIME  # Seconds.
+        self._pauses = False
         self._unanswered = 0  # Messages. The client answers each, if only by what it has acknowledged before.
         self._is_due = False  # Whether the loop has been told to send.
         self._is_writing = False  # Whether a thread is in the midst of a frame.
@@ -316,7 +322,8 @@ class Outbox:
     # The loop.
 
     def _may_send(self) -> bool:
-        return not self._unanswered or self.ring.written - self._sent >= BATCH
+        left = self.ring.written - self._sent
+        return left >= BATCH or (left > 0 and not self._pauses and self._unanswered < MOST_UNANSWERED)
 
     def _send_due(self) -> None:
         with self._changed:
@@ -336,12 +343,25 @@ class Outbox:
                 data = self.ring.read(start, stop)
                 self._sent = stop
                 self._unanswered += 1
+                if not self._pauses:
+                    self._pauses = True
+                    self._loop.call_later(self._pause, self._end_pause)
             self._messages.append((stop, self._send(start, data)))
         self._tell()
 
-    def acknowledge(self, offset: int) -> None:
-        """Note that the client has handled what came before an offset."""
+    def _end_pause(self) -> None:
+        self._pauses = False
+        self._send_due()
+
+    def acknowledge(self, offset: int, pause: float) -> None:
+        """Take an answer: the client has handled what came before an offset.
+
+        Args:
+            offset: The offset.
+            pause: Seconds that are to be between messages from now on.
+        """
         with self._changed:
+            self._pause = pause
             self._unanswered = max(0, self._unanswered - 1)
             self.ring.acknowledge(offset)
             # Streams keep the last messages that they have sent, for debugging.
@@ -352,7 +372,9 @@ class Outbox:
             self._sent = max(self._sent, self.ring.acked)
             self._empty_overflow()
             self._changed.notify_all()
-        self.flush()
+            due = self._may_send() or bool(self._waiting)
+        if due:
+            self.flush()
 
     def _empty_overflow(self) -> None:
         while self._overflow and not self._is_writing:
@@ -527,12 +549,12 @@ class WorkerRelay(WorkerPlugin):
 
     # What the scheduler and the client say.
 
-    def on_ack(self, ring: str, offset: int) -> None:
+    def on_ack(self, ring: str, offset: int, pause: float) -> None:
         """Make room for what has been handled."""
         outbox = self._outboxes.get(ring)
         if outbox is None:
             return
-        outbox.acknowledge(offset)
+        outbox.acknowledge(offset, pause)
         if outbox is not self._outbox and outbox.is_empty:
             outbox.close(keep=False)
             del self._outboxes[ring]
