@@ -290,7 +290,7 @@ def test_bad_arguments(client: Client) -> None:
         relay_logs("tcp://127.0.0.1:1")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="handler"):
         relay_logs(client, handlers=[1])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="Unknown level"):
+    with pytest.raises(ValueError, match="unknown log level"):
         LoggingDaskExecutor(client, log_level="LOUD")
     with pytest.raises(ValueError, match="backlog"):
         relay_logs(client, backlog=0)
