@@ -262,6 +262,15 @@ def test_a_jobs_records_are_handled_in_its_context(client: Client, records: Reco
     assert seen == ["mine"]
 
 
+def test_context_variables_that_a_task_has_set_come_along(client: Client, records: Records) -> None:
+    seen = []
+    records.on_message["look"] = lambda: seen.append((tasks.request.get(), dask.get_annotations()))
+    with relay_logs(client):
+        client.submit(tasks.set_request_and_log, "the task's", "look").result()
+        client.submit(tasks.log, "look").result()
+    assert seen == [("the task's", {}), ("none", {})]
+
+
 def test_map_and_arguments_by_name(client: Client, records: Records) -> None:
     with LoggingDaskExecutor(client, workers=["a"]) as executor:
         assert list(executor.map(tasks.add_logging, range(3), timeout=30)) == [1, 2, 3]

@@ -24,7 +24,7 @@ from logpool._worker.current_job import safe_name_of
 P = ParamSpec("P")
 T = TypeVar("T")
 
-__all__ = ["LoggingDaskExecutor", "relay_logs"]
+__all__ = ["DaskFuture", "LoggingDaskExecutor", "relay_logs"]
 
 
 class relay_logs:  # noqa: N801  # It is used as a function is.
@@ -92,7 +92,7 @@ class relay_logs:  # noqa: N801  # It is used as a function is.
         self._relay.close()
 
 
-class _JobFuture(Future[T]):
+class DaskFuture(Future[T]):
     """A job's future, as `concurrent.futures` has it.
 
     Attributes:
@@ -150,12 +150,12 @@ class LoggingDaskExecutor(Executor):
         if retries is not None:
             self._options["retries"] = retries
         self._lock = threading.Condition()  # Guards what follows.
-        self._futures: dict[int, _JobFuture[Any]] = {}  # Of jobs that aren't done.
+        self._futures: dict[int, DaskFuture[Any]] = {}  # Of jobs that aren't done.
         self._count = 0
         self._is_shut_down = False
         self._relay.start()
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> _JobFuture[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> DaskFuture[T]:
         """Schedule a job on the cluster.
 
         Its records are handled in a copy of the caller's context (`contextvars`), and before its future is done.
@@ -172,7 +172,7 @@ class LoggingDaskExecutor(Executor):
         Raises:
             RuntimeError: The executor was shut down.
         """
-        future: _JobFuture[T] = _JobFuture()
+        future: DaskFuture[T] = DaskFuture()
         with self._lock:
             if self._is_shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
@@ -267,7 +267,7 @@ def _call(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, A
     return function(*args, **kwargs)
 
 
-def _finish(future: _JobFuture[Any], task: Any) -> None:
+def _finish(future: DaskFuture[Any], task: Any) -> None:
     """Hand a task's result to its job's future."""
     with contextlib.suppress(Exception):  # It was cancelled meanwhile.
         if task.cancelled():

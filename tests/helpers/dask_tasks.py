@@ -30,6 +30,11 @@ def log(message: str, *args: object, name: str = "app", level: int = logging.INF
     return os.getpid()
 
 
+def set_request_and_log(value: str, message: str) -> None:
+    request.set(value)
+    log(message)
+
+
 def log_numbers(count: int, name: str = "app") -> int:
     logger = logging.getLogger(name)
     for number in range(count):

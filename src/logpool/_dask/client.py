@@ -31,6 +31,7 @@ from logpool._dask.worker import FRAME, WorkerRelay, split
 from logpool._parent.arguments import check_backlog, check_handlers, check_level
 from logpool._parent.listener import RelayListener
 from logpool._parent.settings_watch import SettingsWatch
+from logpool._record.label import read_label
 from logpool._record.rebuild import rebuild
 from logpool._transport import ring as rings
 from logpool._worker.settings import Snapshot
@@ -346,12 +347,12 @@ class ClusterRelay:
         inbox = self._inboxes.get(ring)
         if inbox is None:
             inbox = self._inboxes[ring] = Inbox(large)
-        last, key, number, name = None, None, None, None
+        last, key, number, name, values = None, None, None, None, None
         for label, flat in inbox.add(start, data):
             try:
                 record = rebuild(flat)
                 if label != last:
-                    key, number, name = marshal.loads(label)
+                    key, number, name, values = marshal.loads(label)
                     last = label
             except BaseException:
                 self._dispatch.report(
@@ -366,8 +367,17 @@ class ClusterRelay:
                 fields.setdefault("jobId", number)
                 fields.setdefault("jobName", name)
                 context = self.contexts.get(number, context)
-            context.run(self._dispatch.handle, record)
+            if values is None:
+                context.run(self._dispatch.handle, record)
+            else:
+                context.copy().run(self._handle_with, values, record)
             self._progress += 1
+
+    def _handle_with(self, values: bytes, record: logging.LogRecord) -> None:
+        """Handle a record in a context of its own, with the variables that its task has set."""
+        for variable, value in read_label(values)[1]:
+            variable.set(value)
+        self._dispatch.handle(record)
 
 
 class _Weakly:

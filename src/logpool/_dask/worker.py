@@ -22,7 +22,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from logging import Logger, LogRecord
 from typing import Any
 
@@ -33,6 +33,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 from logpool._dask import distributed as private
 from logpool._dask.scheduler import MESSAGE_TIME, OPERATION
 from logpool._process import cpython, forks
+from logpool._record.label import make_label, place_of
 from logpool._transport import ring as rings
 from logpool._worker.handler import RelayHandler
 from logpool._worker.settings import Snapshot
@@ -81,20 +82,49 @@ class Task:
     Attributes:
         annotation: The relay's name, and the job's number and name, that its client has annotated it with.
         relay: The relay that gets its records; None: none, because its client has no relay.
-        label: What travels with each of its records.
+        label: What travels with each of its records, unless it has set context variables.
     """
 
-    __slots__ = ("annotation", "key", "label", "relay")
+    __slots__ = ("_before", "_job", "annotation", "key", "label", "relay")
 
     def __init__(self, key: object, annotation: Any, relay: WorkerRelay | None) -> None:
         self.key = str(key)
         self.annotation = annotation
         self.relay = relay
-        job = (annotation or {}).get("job") or (None, None)
-        self.label = marshal.dumps((self.key, *job))
+        self._job = (annotation or {}).get("job") or (None, None)
+        self._before = copy_context()
+        self.label = marshal.dumps((self.key, *self._job, None))
+
+    def current_label(self) -> bytes:
+        """Return the label for a record that the calling thread logs now."""
+        before = self._before
+        values = [item for item in copy_context().items() if before.get(item[0], before) is not item[1]]
+        values = [item for item in values if (place := place_of(item[0])) is not None and _is_the_tasks(place[0])]
+        if not values or _labelling.busy:
+            return self.label
+        _labelling.busy = True  # A value that logs while it is pickled, say.
+        try:
+            return marshal.dumps((self.key, *self._job, make_label(None, values)))
+        finally:
+            _labelling.busy = False
 
 
-_NO_LABEL = marshal.dumps((None, None, None))
+_NO_LABEL = marshal.dumps((None, None, None, None))
+
+
+class _Labelling(threading.local):
+    """Whether the thread is just making a label."""
+
+    busy = False
+
+
+_labelling = _Labelling()
+
+
+def _is_the_tasks(module: str) -> bool:
+    """Tell of a context variable's module whether it isn't one of those that run the task."""
+    return module.partition(".")[0] not in {"dask", "distributed", "logpool"}
+
 
 _task: ContextVar[Task | None] = ContextVar("logpool_dask_task", default=None)
 """The task that the calling code belongs to: also its coroutines."""
@@ -272,7 +302,7 @@ class Outbox:
             OSError: The relay has ended.
         """
         task = _task.get()
-        label = _NO_LABEL if task is None else task.label
+        label = _NO_LABEL if task is None else task.current_label()
         frame = b"".join((FRAME.pack(len(label) + len(flat), len(label)), label, flat))
         with self._changed:
             if self._is_closed:
