@@ -44,6 +44,13 @@ def _tasks_records_alone(records: Records) -> None:
     records.addFilter(lambda record: record.name.startswith(("app", "logpool", "py")))
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Cluster]:
+    """For tests after which scheduler and worker are as before."""
+    with cluster("a") as made:
+        yield made
+
+
 @contextlib.contextmanager
 def connected(made: Cluster, workers: int = 1, **options: Any) -> Iterator[Client]:
     with Client(made.address, **options) as client:
@@ -101,12 +108,12 @@ def test_a_thread_that_logs_while_its_worker_leaves(records: Records) -> None:
         assert [record.getMessage() for record in records.records] == [str(n) for n in range(len(records.records))]
 
 
-def test_a_cancelled_task_goes_on_logging(records: Records) -> None:
-    with cluster("a") as made, connected(made) as client, relay_logs(client):
-        future = client.submit(tasks.log_around_event, "go")
+def test_a_cancelled_task_goes_on_logging(shared: Cluster, records: Records) -> None:
+    with connected(shared) as client, relay_logs(client):
+        future = client.submit(tasks.log_around_event, "cancelled")
         records.wait_for("before")
         future.cancel()
-        Event("go").set()
+        Event("cancelled").set()
         records.wait_for("after")
 
 
@@ -159,16 +166,16 @@ def test_the_scheduler_is_killed(records: Records) -> None:
     assert not os.path.exists(worker_module.directory())
 
 
-def test_a_connection_is_cut_and_restored(records: Records) -> None:
-    with cluster("a") as made, connected(made) as client, relay_logs(client) as relay:
-        client.submit(tasks.log_around_event, "go")
+def test_a_connection_is_cut_and_restored(shared: Cluster, records: Records) -> None:
+    with connected(shared) as client, relay_logs(client) as relay:
+        client.submit(tasks.log_around_event, "cut")
         records.wait_for("before")
         client.loop.add_callback(client.scheduler_comm.comm.abort)
         records.wait_for(
             "The connection to the Dask scheduler is lost. Records that are on their way wait in the workers."
         )
-        with connected(made, set_as_default=False) as other:
-            Event("go", client=other).set()
+        with connected(shared, set_as_default=False) as other:
+            Event("cut", client=other).set()
         records.wait_for("after")
         client.submit(tasks.log, "again").result()
         assert records.messages[-1] == "again"
@@ -217,10 +224,10 @@ def test_tls(records: Records, tmp_path: Path) -> None:
     assert len(records.messages) == 1000
 
 
-def test_a_slow_handler_makes_tasks_wait(records: Records) -> None:
+def test_a_slow_handler_makes_tasks_wait(shared: Cluster, records: Records) -> None:
     go = threading.Event()
     records.on_message["0"] = go.wait
-    with cluster("a") as made, connected(made, 1) as client, relay_logs(client, backlog=10_000):
+    with connected(shared) as client, relay_logs(client, backlog=10_000):
         client.run(tasks.watch_for_waits)
         future = client.submit(tasks.log_numbers, 2000)
         records.wait_for("0")
@@ -232,26 +239,26 @@ def test_a_slow_handler_makes_tasks_wait(records: Records) -> None:
     assert records.messages == [str(number) for number in range(2000)]
 
 
-def test_a_handler_that_waits_for_a_result(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_handler_that_waits_for_a_result(shared: Cluster, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "STUCK", 0.1)
     results = []
-    with cluster("a") as made, connected(made) as client, relay_logs(client):
+    with connected(shared) as client, relay_logs(client):
         records.on_message["ask"] = lambda: results.append(client.submit(os.getpid).result())
         client.submit(tasks.log, "ask").result()
     assert len(results) == 1
 
 
-def test_shutdown_without_waiting_and_with_cancelled_futures(records: Records) -> None:
-    with cluster("a") as made, connected(made) as client:
+def test_shutdown_without_waiting_and_with_cancelled_futures(shared: Cluster, records: Records) -> None:
+    with connected(shared) as client:
         executor = LoggingDaskExecutor(client)
-        running = [executor.submit(tasks.log_around_event, "go") for _ in range(2)]
+        running = [executor.submit(tasks.log_around_event, "shut down") for _ in range(2)]
         while records.messages.count("before") < 2:
             with records.arrival:
                 records.arrival.wait()
         pending = [executor.submit(tasks.log, "never") for _ in range(20)]
         executor.shutdown(wait=False, cancel_futures=True)
         assert pending[-1].cancelled()
-        Event("go").set()
+        Event("shut down").set()
         for future in running:
             future.result(30)
         assert records.messages.count("after") == 2
@@ -260,18 +267,17 @@ def test_shutdown_without_waiting_and_with_cancelled_futures(records: Records) -
                 thread.join()
 
 
-def test_an_asynchronous_client_is_refused() -> None:
+def test_an_asynchronous_client_is_refused(shared: Cluster) -> None:
     async def main(address: str) -> None:
         async with Client(address, asynchronous=True) as client:
             with pytest.raises(RuntimeError, match="the client is asynchronous"):
                 LoggingDaskExecutor(client)
 
-    with cluster() as made:
-        asyncio.run(main(made.address))
+    asyncio.run(main(shared.address))
 
 
-def test_a_child_that_a_task_forks_does_not_relay(records: Records) -> None:
-    with cluster("a") as made, connected(made) as client, relay_logs(client):
+def test_a_child_that_a_task_forks_does_not_relay(shared: Cluster, records: Records) -> None:
+    with connected(shared) as client, relay_logs(client):
         assert client.submit(tasks.fork_and_log).result() == 0
         client.submit(tasks.log, "from the worker").result()
     assert records.messages == ["from the worker"]
