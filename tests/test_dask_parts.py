@@ -201,6 +201,25 @@ def test_a_record_larger_than_window_and_ring(tmp_path: Path) -> None:
     run(tmp_path, test, WINDOW)
 
 
+def test_garbage_that_logs_while_it_is_collected_in_the_midst_of_a_write(tmp_path: Path) -> None:
+    async def test(cluster: Cluster) -> None:
+        ring = cluster.outbox.ring
+        write = ring.write
+
+        def write_and_collect(data: bytes | memoryview) -> int:
+            ring.write = write  # type: ignore[method-assign]
+            cluster.outbox.put_record(b"by garbage")
+            return write(data)
+
+        ring.write = write_and_collect  # type: ignore[method-assign]
+        cluster.outbox.put_record(b"one")
+        cluster.outbox.put_record(b"two")
+        await cluster.answer_until(lambda: len(cluster.came) == 3)
+        assert cluster.came == [b"one", b"by garbage", b"two"]
+
+    run(tmp_path, test)
+
+
 def test_what_was_lost_is_sent_again(tmp_path: Path) -> None:
     async def test(cluster: Cluster) -> None:
         for number in range(1000):

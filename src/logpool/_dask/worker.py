@@ -252,6 +252,26 @@ _fork = _Fork()
 forks.register(_fork)
 
 
+class _Changed(threading.Condition):
+    """A condition that knows which thread is at work under it."""
+
+    owner = 0
+
+    def __enter__(self) -> bool:
+        entered = super().__enter__()
+        self.owner = threading.get_ident()
+        return entered
+
+    def __exit__(self, *args: Any) -> None:
+        self.owner = 0
+        super().__exit__(*args)
+
+    def wait_for_change(self) -> None:
+        self.owner = 0
+        self.wait()
+        self.owner = threading.get_ident()
+
+
 class Outbox:
     """Sends what is in a ring, and writes into it if it is this process's own.
 
@@ -278,7 +298,7 @@ class Outbox:
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._changed = threading.Condition()  # Guards all that follows, and the ring.
+        self._changed = _Changed()  # Guards all that follows, and the ring.
         self._sent = ring.acked
         self._messages: deque[tuple[int, dict[str, Any]]] = deque()  # With the offsets behind them.
         self._pause = MESSAGE_TIME  # Seconds.
@@ -286,9 +306,9 @@ class Outbox:
         self._unanswered = 0  # Messages. The client answers each, if only by what it has acknowledged before.
         self._is_due = False  # Whether the loop has been told to send.
         self._is_writing = False  # Whether a thread is in the midst of a frame.
-        self._overflow: deque[bytes | memoryview] = (
-            deque()
-        )  # What the loop's own thread has logged while there was no room.
+        # What was logged where nothing could be written: by the loop's own thread while there was no room, or by
+        # garbage that was collected in the midst of something here.
+        self._overflow: deque[bytes | memoryview] = deque()
         self._is_closed = False
         self._waiting: list[tuple[int, asyncio.Future[None], bool]] = []
         self._large: deque[tuple[int, int]] = deque()  # Where large frames begin and end.
@@ -304,9 +324,13 @@ class Outbox:
         task = _task.get()
         label = _NO_LABEL if task is None else task.current_label()
         frame = b"".join((FRAME.pack(len(label) + len(flat), len(label)), label, flat))
+        if self._changed.owner == threading.get_ident():
+            self._overflow.append(frame)
+            return
         with self._changed:
             if self._is_closed:
                 raise OSError("the relay has ended")
+            self._empty_overflow()
             if not self._is_writing and not self._overflow and len(frame) <= self.ring.room:
                 self._begin(frame)
                 self.ring.write(frame)
@@ -336,7 +360,8 @@ class Outbox:
                     self._wait()
         finally:
             self._is_writing = False
-            self._empty_overflow()
+            if not self._is_closed:
+                self._empty_overflow()
             self._changed.notify_all()
 
     def _begin(self, frame: bytes) -> None:
@@ -345,7 +370,7 @@ class Outbox:
             self._large.append((self.ring.written, self.ring.written + len(frame)))
 
     def _wait(self) -> None:
-        self._changed.wait()
+        self._changed.wait_for_change()
         if self._is_closed:
             raise OSError("the relay has ended")
 
@@ -435,7 +460,7 @@ class Outbox:
     def _when(self, *, acked: bool) -> asyncio.Future[None] | None:
         with self._changed:
             self._empty_overflow()
-            goal = self.ring.written + sum(map(len, self._overflow))
+            goal = self.ring.written + sum(map(len, list(self._overflow)))
         future: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append((goal, future, acked))
         self.flush()
