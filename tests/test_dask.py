@@ -23,7 +23,8 @@ from logpool.dask import LoggingDaskExecutor, relay_logs
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Cluster]:
-    with cluster("a", "b") as made:
+    with cluster("a") as made:
+        made.add_worker("b", nanny=True)
         yield made
 
 

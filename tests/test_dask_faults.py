@@ -24,7 +24,7 @@ from distributed.security import Security
 
 import dask_tasks as tasks
 from conftest import Records
-from dask_cluster import SCHEDULER_WITHOUT_LOGPOOL, Cluster, cluster
+from dask_cluster import SCHEDULER_WITHOUT_LOGPOOL, WORKER_WITHOUT_LOGPOOL, Cluster, cluster
 from logpool._dask import client as client_module
 from logpool._dask import worker as worker_module
 from logpool.dask import LoggingDaskExecutor, relay_logs
@@ -33,7 +33,7 @@ from logpool.dask import LoggingDaskExecutor, relay_logs
 @pytest.fixture(scope="module", autouse=True)
 def _threads_that_all_clients_share() -> None:
     """Starts them, so that no test seems to leave them behind."""
-    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as made, Client(made) as client:
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as made, Client(made) as client:
         called = threading.Event()
         client.submit(os.getpid).add_done_callback(lambda future: called.set())
         called.wait()
@@ -185,7 +185,7 @@ def test_a_connection_is_cut_and_restored(shared: Cluster, records: Records) -> 
 def test_workers_in_the_clients_process(records: Records) -> None:
     mine = Records()
     with (
-        LocalCluster(n_workers=2, processes=False, dashboard_address=None) as made,
+        LocalCluster(n_workers=2, processes=False, dashboard_address=":0") as made,
         Client(made) as client,
     ):
         with relay_logs(client):
@@ -194,7 +194,9 @@ def test_workers_in_the_clients_process(records: Records) -> None:
             executor.submit(tasks.log, "by a job").result()
         with relay_logs(client, handlers=[mine]):
             client.submit(tasks.log, "to mine").result()
-    assert records.messages == ["once", "by a job"]
+            tasks.log("the client's own")
+    assert records.messages == ["once", "by a job", "the client's own"]
+    assert not hasattr(records.records[2], "worker")
     assert mine.messages == ["to mine"]
     assert records.records[0].taskKey.startswith("log-")  # type: ignore[attr-defined]
     assert records.records[1].jobName == "dask_tasks.log"  # type: ignore[attr-defined]
@@ -205,6 +207,33 @@ def test_a_scheduler_without_logpool(records: Records) -> None:
         client.submit(tasks.log, "all the same").result()
         assert records.messages == ["all the same"]
         assert relay.flush()
+
+
+def test_a_worker_without_logpool() -> None:
+    with cluster() as made:
+        made.add_worker("a", source=WORKER_WITHOUT_LOGPOOL)
+        with connected(made) as client:
+            threads = threading.active_count()
+            with pytest.raises(RuntimeError, match="install logpool-executor where workers run"), relay_logs(client):
+                pass
+            assert threading.active_count() == threads
+            assert client.submit(len, ()).result() == 0
+
+
+def test_relays_on_one_client_may_end_in_any_order(shared: Cluster, records: Records) -> None:
+    mine = Records()
+    with connected(shared) as client:
+        first, second = relay_logs(client), relay_logs(client, handlers=[mine])
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        client.submit(tasks.log, "to the second").result()
+        second.__exit__(None, None, None)
+        client.submit(tasks.log, "to none").result()
+        with relay_logs(client):
+            client.submit(tasks.log, "to the third").result()
+    assert mine.messages == ["to the second"]
+    assert records.messages == ["to the third"]
 
 
 def test_tls(records: Records, tmp_path: Path) -> None:

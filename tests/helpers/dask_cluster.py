@@ -20,6 +20,7 @@ TOGETHER = "import ctypes; ctypes.CDLL(None).prctl(1, 9); "
 SCHEDULER = "from distributed.cli.dask_scheduler import main; main()"
 SCHEDULER_WITHOUT_LOGPOOL = f"import sys; sys.modules['logpool'] = None; {SCHEDULER}"
 WORKER = "from distributed.cli.dask_worker import main; main()"
+WORKER_WITHOUT_LOGPOOL = f"import sys; sys.modules['logpool'] = None; {WORKER}"
 
 
 class Process:
@@ -93,9 +94,11 @@ class Cluster:
         self.processes.append(process)
         return process
 
-    def add_worker(self, name: str, *arguments: str, nanny: bool = False, wait: bool = True) -> Process:
+    def add_worker(
+        self, name: str, *arguments: str, nanny: bool = False, wait: bool = True, source: str = WORKER
+    ) -> Process:
         how = ["--nanny" if nanny else "--no-nanny", "--nthreads", "2", "--name", name, "--dashboard-address", ":0"]
-        worker = self._start(WORKER, self.address, *how, *self._security, *arguments)
+        worker = self._start(source, self.address, *how, *self._security, *arguments)
         if wait:
             worker.wait_for("Registered to")
         return worker

@@ -174,11 +174,10 @@ class ClusterRelay:
             )
             for plugin in self._plugins():
                 client.register_plugin(plugin)
-        except ImportError as error:
+        except BaseException as error:
             self.close(wait=False)
-            raise RuntimeError("a worker has no logpool: install logpool-executor where workers run") from error
-        except BaseException:
-            self.close(wait=False)
+            if "No module named 'logpool" in str(error):  # A worker's error is of another class here.
+                raise RuntimeError("a worker has no logpool: install logpool-executor where workers run") from error
             raise
 
     def _plugins(self) -> tuple[_ByValue, WorkerRelay]:
@@ -197,9 +196,14 @@ class ClusterRelay:
             if self._has_ended or self._thread is None:
                 return
             self._has_ended = True
-        is_in_thread = self.is_current_thread()
-        if wait and not is_in_thread:
-            self._flush(None)
+        try:
+            if wait and not self.is_current_thread():
+                self._flush(None)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        assert self._thread is not None
         self._watch.close()
         for unregister in (self.client.unregister_worker_plugin, self.client.unregister_scheduler_plugin):
             # A scheduler that is gone has nothing that must be removed.
@@ -212,7 +216,7 @@ class ClusterRelay:
         self._undo.close()
         self._batches.put(self._adopt)
         self._batches.put(None)
-        if not is_in_thread:
+        if not self.is_current_thread():
             self._thread.join()
 
     def _adopt(self) -> None:
@@ -241,7 +245,8 @@ class ClusterRelay:
         self._undo.callback(undo)
 
     def _send_graph(self, send: Callable[[], Any]) -> Any:
-        if OPERATION in dask.get_annotations():
+        # It may have ended while a later one, which ends after it, goes on calling this.
+        if self._has_ended or OPERATION in dask.get_annotations():
             return send()
         with dask.annotate(**self.annotation()):
             return send()

@@ -74,6 +74,7 @@ local_handlers: dict[str, Callable[[LogRecord], object]] = {}
 
 _own_level = Logger.getEffectiveLevel
 _own_call = Logger.callHandlers
+"""What was there before the first relay."""
 
 
 class Task:
@@ -194,8 +195,8 @@ def _call_handlers(logger: Logger, record: LogRecord) -> None:
         return
     task = _task.get()
     if task is None:
-        # One of each relay: there may be several workers in this process.
-        relays = list({relay.relay: relay for relay in _relays.values()}.values())
+        # One of each relay: there may be several workers in this process. In the client's it may be the client's own.
+        relays = list({relay.relay: relay for relay in _relays.values() if not relay.is_local}.values())
     else:
         relays = [] if task.relay is None else [task.relay]
     taken = False
@@ -223,13 +224,18 @@ def _send_graph(send: Callable[[], Any]) -> Any:
 
 def _update_process() -> None:
     """Route this process's records if there is a relay, and else as it was before."""
+    global _own_level, _own_call
     if _relays and not _undo:
+        _own_level, _own_call = Logger.getEffectiveLevel, Logger.callHandlers
         Logger.getEffectiveLevel = _level  # type: ignore[method-assign, assignment]
         Logger.callHandlers = _call_handlers  # type: ignore[method-assign, assignment]
         _undo.append(private.set_graph_hook(Client, _send_graph))
     elif not _relays and _undo:
-        Logger.getEffectiveLevel = _own_level  # type: ignore[method-assign]
-        Logger.callHandlers = _own_call  # type: ignore[method-assign]
+        # Unless another library has put its own there since: that goes on calling these, which change nothing then.
+        if Logger.getEffectiveLevel is _level:
+            Logger.getEffectiveLevel = _own_level  # type: ignore[method-assign]
+        if Logger.callHandlers is _call_handlers:
+            Logger.callHandlers = _own_call  # type: ignore[method-assign]
         while _undo:
             _undo.pop()()
     captures = any(relay.levels.captures_warnings for relay in _relays.values() if not relay.is_local)

@@ -40,7 +40,7 @@ class Ring(forks.ForkAware):
     Attributes:
         origin: What its writer has said of itself.
         written: Bytes that were ever written.
-        acked: Bytes of these that nobody will ask for again.
+        acked: Bytes of these that aren't needed any more.
     """
 
     def __init__(self, path: str, descriptor: int) -> None:
