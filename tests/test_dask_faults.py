@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import BrokenExecutor, CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,7 @@ def test_workers_clean_up_after_a_client_that_was_killed(records: Records) -> No
 def test_the_scheduler_is_killed(records: Records) -> None:
     with cluster("a") as made:
         worker = made.processes[-1]
-        with connected(made, timeout=2) as client, relay_logs(client) as relay:
+        with connected(made, timeout=20) as client, relay_logs(client) as relay:
             future = client.submit(tasks.log_when_disconnected, "left behind")
             records.wait_for("before")
             made.scheduler.kill()
@@ -164,6 +164,20 @@ def test_the_scheduler_is_killed(records: Records) -> None:
             worker.wait_for(r"INFO:app:left behind")
         assert records.messages.count("left behind") <= 1
     assert not os.path.exists(worker_module.directory())
+
+
+def test_an_executors_jobs_when_the_scheduler_is_killed(records: Records) -> None:
+    with cluster("a") as made, connected(made, timeout=20) as client:
+        executor = LoggingDaskExecutor(client)
+        futures = [executor.submit(tasks.log_around_event, "never") for _ in range(4)]
+        records.wait_for("before")
+        made.scheduler.kill()
+        for future in futures:
+            with pytest.raises(BrokenExecutor, match="The connection to the Dask scheduler was lost"):
+                future.result(30)
+        executor.shutdown()
+        assert not executor.flush_logs()
+        made.processes[-1].popen.wait()
 
 
 def test_a_connection_is_cut_and_restored(shared: Cluster, records: Records) -> None:

@@ -10,7 +10,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -272,11 +272,8 @@ def _finish(future: DaskFuture[Any], task: Any) -> None:
     with contextlib.suppress(Exception):  # It was cancelled meanwhile.
         if task.cancelled():
             if not future.cancelled():
-                future.set_exception(
-                    RuntimeError(
-                        "The job was cancelled by the cluster: the connection to the scheduler is lost, perhaps."
-                    )
-                )
+                text = "The connection to the Dask scheduler was lost, or the cluster has cancelled the job"
+                future.set_exception(BrokenExecutor(text))
             return
         try:
             result = task.result()

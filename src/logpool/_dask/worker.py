@@ -28,6 +28,7 @@ from typing import Any
 
 import dask
 from distributed import Client
+from distributed.comm import connect
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from logpool._dask import distributed as private
@@ -62,6 +63,9 @@ OLD = 24 * 3600
 
 FRAME = struct.Struct("=IH")
 """Before each record: the bytes of label and record, and those of the label alone."""
+
+MOST_LABEL = 2**15
+"""Bytes of a label: context variables with larger values stay in the worker."""
 
 NOT_RELAYED = frozenset({"distributed", "tornado", "asyncio"})
 """First parts of the names of loggers that tell about the cluster itself, and log on the relay's own way."""
@@ -105,9 +109,10 @@ class Task:
             return self.label
         _labelling.busy = True  # A value that logs while it is pickled, say.
         try:
-            return marshal.dumps((self.key, *self._job, make_label(None, values)))
+            label = marshal.dumps((self.key, *self._job, make_label(None, values)))
         finally:
             _labelling.busy = False
+        return label if len(label) <= MOST_LABEL else self.label
 
 
 _NO_LABEL = marshal.dumps((None, None, None, None))
@@ -582,17 +587,19 @@ class WorkerRelay(WorkerPlugin):
         _relays = {key: relay for key, relay in _relays.items() if relay is not self}
         _update_process()
         self._undo_execute()
-        closes = worker.status.name != "running"
+        # What is left of a worker that closes is for another one, if there is still a scheduler that knows of others.
+        keep = worker.status.name != "running"
         stream = worker.batched_stream
-        is_cut = stream.comm is not None and stream.comm.closed()
-        if not is_cut:
+        if stream.comm is not None and stream.comm.closed():
+            keep = keep and await _is_scheduler_there(worker)
+        else:
             waits = [future for outbox in self._outboxes.values() if (future := outbox.when_acked()) is not None]
             if waits:
                 await asyncio.wait(waits, timeout=LAST_WAIT)
         del self._dispatch.relays[self.relay]
         for outbox in self._outboxes.values():
-            left = outbox.close(keep=closes)
-            if left and (is_cut or not closes):
+            left = outbox.close(keep=keep)
+            if left and not keep:
                 write_to_stderr(left)
 
     def handle_here(self, task: Task | None, record: LogRecord) -> bool:
@@ -679,6 +686,16 @@ class _Dispatch:
             getattr(self.relays[relay], f"on_{do}")(**message)
 
 
+async def _is_scheduler_there(worker: Any) -> bool:
+    """Tell whether the scheduler of a worker that has lost its connection can be reached."""
+    try:
+        comm = await connect(worker.scheduler.address, timeout=1, **worker.connection_args)
+    except Exception:  # Of whatever transport.
+        return False
+    await comm.close()
+    return True
+
+
 _hooks: dict[int, list[Any]] = {}
 """By a worker's id: how many relays need its `execute` to be hooked, and what undoes that."""
 
@@ -705,8 +722,7 @@ def _hook(worker: Any) -> Callable[[], None]:
 async def _execute(worker: Any, run: Callable[..., Any], key: Any, **kwargs: Any) -> Any:
     """Run a task, in a context that tells which it is, and then send its records."""
     annotation = private.annotations_of(worker, key).get(OPERATION)
-    name = f"{OPERATION}-{annotation['relay']}" if annotation else ""
-    relay = _relays.get(f"{name} {id(worker)}")
+    relay = _relays.get(f"{OPERATION}-{annotation['relay']} {id(worker)}") if annotation else None
     _task.set(Task(key, annotation, relay))  # This coroutine has a context of its own.
     result = await run(key, **kwargs)
     if relay is not None:
