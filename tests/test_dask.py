@@ -141,6 +141,18 @@ def test_afterwards_the_workers_logging_is_as_it_was(client: Client, records: Re
     assert "nothing" not in records.messages
 
 
+def test_warnings_are_captured_where_the_client_captures_them(client: Client, records: Records) -> None:
+    logging.captureWarnings(True)
+    try:
+        with relay_logs(client):
+            client.submit(tasks.warn, "old").result()
+    finally:
+        logging.captureWarnings(False)
+    [record] = records.records
+    assert record.name == "py.warnings"
+    assert "FutureWarning: old" in record.getMessage()
+
+
 def test_threads_and_coroutines_of_tasks(client: Client, records: Records) -> None:
     with relay_logs(client) as relay:
         client.submit(tasks.log_in_thread, "thread").result()

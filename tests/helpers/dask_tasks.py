@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+import warnings
 from contextvars import ContextVar
 from typing import Any
 
@@ -33,6 +34,10 @@ def log(message: str, *args: object, name: str = "app", level: int = logging.INF
 def set_request_and_log(value: str, message: str) -> None:
     request.set(value)
     log(message)
+
+
+def warn(message: str) -> None:
+    warnings.warn(message, FutureWarning, stacklevel=1)
 
 
 def log_numbers(count: int, name: str = "app") -> int:
@@ -188,8 +193,6 @@ async def wait_for_wait() -> None:
 
 
 def fork_and_log() -> int:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pid = os.fork()

@@ -284,10 +284,14 @@ class ClusterRelay:
         self._batches.put(functools.partial(self._dispatch.report, logging.WARNING, text))
 
     async def _restored(self) -> None:
-        # The scheduler has them still, unless it is another one, or it has taken too long.
-        for plugin in self._plugins():
-            await self.client.register_plugin(plugin)
-        self._is_connected = True
+        try:
+            # The scheduler has them still, unless it is another one, or it has taken too long.
+            for plugin in self._plugins():
+                await self.client.register_plugin(plugin)
+            self._is_connected = True
+        except Exception as error:
+            text = f"The connection to the Dask scheduler is there again, but no records will come: {error!r}"
+            self._batches.put(functools.partial(self._dispatch.report, logging.ERROR, text))
 
     def _closed(self) -> None:
         self._is_connected = False
