@@ -306,6 +306,7 @@ class Outbox:
         """
         self.ring = ring
         self.large = min(LARGE, ring.capacity // 2)
+        self._batch = min(BATCH, ring.capacity // 2)
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -389,7 +390,7 @@ class Outbox:
 
     def _may_send(self) -> bool:
         left = self.ring.written - self._sent
-        return left >= BATCH or (left > 0 and not self._pauses and self._unanswered < MOST_UNANSWERED)
+        return left >= self._batch or (left > 0 and not self._pauses and self._unanswered < MOST_UNANSWERED)
 
     def _send_due(self) -> None:
         with self._changed:
