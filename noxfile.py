@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
@@ -45,6 +47,14 @@ def coverage(session: nox.Session) -> None:
     session.run("python", "-m", "coverage", "run", "-m", "pytest", "-n", "2", *session.posargs)
     session.run("python", "-m", "coverage", "combine", "--quiet")
     session.run("python", "-m", "coverage", "report")
+
+
+@nox.session
+@nox.parametrize("distributed", ["distributed==2024.2.*", "distributed"])
+def dask(session: nox.Session, distributed: str) -> None:
+    """Run the tests of logpool.dask with the oldest distributed that is supported, and with the newest."""
+    session.install("-e", ".[dask-test]", distributed)
+    session.run("python", "-m", "pytest", *session.posargs, *sorted(map(str, Path("tests").glob("test_dask*.py"))))
 
 
 @nox.session

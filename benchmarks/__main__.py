@@ -26,6 +26,7 @@ PARTS = [
     "busy_parent",
     "slow_handler",
     "idle",
+    "cluster",
     "endurance",
 ]
 """In the order in which they run: what matters most comes first."""

@@ -20,6 +20,7 @@ BELOW = {
     "_manager": {"_transport", "_record", "_process"},
     "_worker": {"_transport", "_record", "_process"},
     "_parent": {"_manager", "_worker", "_transport", "_record", "_process"},
+    "_dask": {"_parent", "_worker", "_transport", "_record", "_process"},
 }
 """What each folder may import from. The public modules may import from all."""
 
@@ -49,10 +50,22 @@ def test_a_folder_imports_only_from_those_below_it(folder: str) -> None:
 
 
 def test_all_modules_but_the_public_ones_are_in_folders() -> None:
-    assert {module.name for module in SOURCE.glob("*.py")} == {"__init__.py", "__main__.py", "executor.py", "relay.py"}
+    assert {module.name for module in SOURCE.glob("*.py")} == {
+        "__init__.py",
+        "__main__.py",
+        "dask.py",
+        "executor.py",
+        "relay.py",
+    }
     assert {folder.name for folder in SOURCE.iterdir() if folder.is_dir() and folder.name != "__pycache__"} == set(
         BELOW
     )
+
+
+def test_a_dask_worker_imports_nothing_of_the_client_and_a_scheduler_nothing_at_all() -> None:
+    assert imported_folders(SOURCE / "_dask" / "worker.py").isdisjoint({"_parent", "dask"})
+    # It is pickled by value, for a scheduler that has no logpool.
+    assert imported_folders(SOURCE / "_dask" / "scheduler.py") == set()
 
 
 def loaded_by(*modules: str) -> set[str]:
