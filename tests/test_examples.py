@@ -12,12 +12,14 @@ import random
 import re
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from benchmarks import readme
 
+from documents import README, README_BLOCKS, comparable, program_of_readme
 from run_examples import CHECKOUT, EXAMPLES, WORKER_NAMES, run, run_python
 
 each_start_method = pytest.mark.parametrize("start_method", multiprocessing.get_all_start_methods())
@@ -422,56 +424,50 @@ def test_examples_run_again_begin_their_files_anew(tmp_path: Path) -> None:
 
 # README.md
 
-README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-PROGRAMS = [snippet for snippet in SNIPPETS if "__main__" in snippet]
-DOUBLES = "[0, 2, 4, 6, 8]\n"
-DOUBLING = [f"doubling {number}" for number in range(5)]
-# What each of README's programs writes: to stdout, lines to stderr, lines to files. The order of lines is left open.
-OUTPUT: list[tuple[str, list[str], dict[str, list[str]]]] = [
-    (DOUBLES, [], {"shop.log": [f"WORKER shop.prices {message}" for message in DOUBLING]}),
-    (DOUBLES, [f"INFO:shop:{message}" for message in DOUBLING], {}),
-    (DOUBLES, [f"INFO:shop:{message}" for message in DOUBLING], {}),
-    ("", [f"INFO:shop:working on {number}" for number in range(4)], {}),
-    (DOUBLES, [], {"everything.log": ["3 is bad luck", *DOUBLING], "errors.log": ["3 is bad luck"]}),
-]
+PROGRAM = program_of_readme()
 
 
-@pytest.mark.parametrize("number", range(len(OUTPUT)))
-def test_a_program_in_readme_writes_what_it_should(tmp_path: Path, number: int) -> None:
-    (tmp_path / "program.py").write_text(PROGRAMS[number])
-    completed = run_python(tmp_path, "program.py")
-    stdout, stderr, files = OUTPUT[number]
-    assert (completed.returncode, completed.stdout) == (0, stdout)
-    assert sorted(completed.stderr.splitlines()) == stderr
-    (tmp_path / "program.py").unlink()
-    assert file_names(tmp_path) == set(files)
-    for name, lines in files.items():
-        text = re.sub(r"^\w+Process-\d+ ", "WORKER ", (tmp_path / name).read_text(), flags=re.MULTILINE)
-        assert sorted(text.splitlines()) == lines
+def output_of(program: str, directory: Path, start_method: str) -> str:
+    guard = 'if __name__ == "__main__":\n'
+    chosen = f"    multiprocessing.set_start_method({start_method!r})\n"
+    program = program.replace(guard, f"import multiprocessing\n{guard}{chosen}")
+    (directory / "program.py").write_text(program)
+    completed = run_python(directory, "program.py")
+    assert completed.returncode == 0, completed.stderr
+    return completed.stderr + completed.stdout
 
 
-def test_the_test_in_readme_passes(tmp_path: Path) -> None:
-    (snippet,) = (snippet for snippet in SNIPPETS if "def test_" in snippet)
-    (tmp_path / "test_readme.py").write_text(snippet)
-    completed = run_python(tmp_path, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    assert completed.returncode == 0, completed.stdout
-    assert "1 passed" in completed.stdout
+@each_start_method
+def test_the_program_in_readme_writes_what_readme_shows(tmp_path: Path, start_method: str) -> None:
+    assert comparable(output_of(PROGRAM.source, tmp_path, start_method)) == comparable(PROGRAM.console)
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_what_readme_says_of_a_stock_pool(tmp_path: Path, start_method: str) -> None:
+    diff = next(text for language, text in README_BLOCKS if language == "diff")
+    removed, added = (line[1:] for line in diff.splitlines())
+    assert added == "from logpool import LoggingProcessPoolExecutor as ProcessPoolExecutor"
+    program = PROGRAM.source.replace("from logpool import LoggingProcessPoolExecutor", removed)
+    program = program.replace("LoggingProcessPoolExecutor", "ProcessPoolExecutor")
+    shown = next(text for language, text in README_BLOCKS if language == "text")
+    assert output_of(program, tmp_path, start_method) == shown
 
 
 def test_no_code_in_readme_goes_untested() -> None:
-    assert len(PROGRAMS) == len(OUTPUT)
-    assert len(SNIPPETS) == len(OUTPUT) + 1
+    # The other is run by test_third_party.py.
+    assert [language for language, _ in README_BLOCKS].count("python") == 2
 
 
 def test_files_that_readme_links_to_exist() -> None:
     links = re.findall(r"\]\(([^)]+)\)", README)
-    assert {f"examples/{name}" for name in FILES} <= set(links)
-    assert [link for link in links if not (CHECKOUT / link).is_file()] == []
+    assert [link for link in links if not link.startswith("#") and not (CHECKOUT / link).exists()] == []
 
 
-def test_figures_in_readme_are_those_of_the_last_full_run_of_the_benchmarks() -> None:
+@pytest.mark.parametrize(("path", "make"), [(readme.README, readme.section), (readme.PAGE, readme.page)])
+def test_figures_in_readme_and_docs_are_those_of_the_last_full_run_of_the_benchmarks(
+    path: Path, make: Callable[[dict[str, Any]], str]
+) -> None:
     results = json.loads((CHECKOUT / "benchmarks" / "results.json").read_text())
     assert not results["quick"]
-    text = readme.README.read_text()
-    assert readme.insert(text, readme.section(results)) == text
+    text = path.read_text()
+    assert readme.insert(text, make(results)) == text

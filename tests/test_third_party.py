@@ -21,13 +21,16 @@ import struct
 import subprocess
 import sys
 import termios
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 import run_examples
+from documents import PAGES, README_BLOCKS, Program, check_program, program_of_readme, programs_of
 from logpool import LoggingProcessPoolExecutor
 from logpool._record.fields import JOB_FIELDS
 from run_examples import EXAMPLES, WORKER_NAMES, user_environment
@@ -617,10 +620,8 @@ def test_a_progress_bar_stays_whole_under_the_lines_of_workers(bar: str, start_m
 
 @pytest.mark.parametrize("start_method", START_METHODS)
 def test_structlog_writes_json_with_what_the_parent_has_bound(start_method: str, tmp_path: pathlib.Path) -> None:
-    lines = [
-        json.loads(line)
-        for line in run_examples.run("structlog_json.py", tmp_path, "--start-method", start_method).splitlines()
-    ]
+    output = run_examples.run("structlog_json.py", tmp_path, "--start-method", start_method)
+    lines = [json.loads(line) for line in output.splitlines()]
     by_parent = [line for line in lines if line["processName"] == "MainProcess"]
     by_workers = [line for line in lines if line["processName"] != "MainProcess"]
     customers = ["ada", "bob", "eve"]
@@ -628,9 +629,8 @@ def test_structlog_writes_json_with_what_the_parent_has_bound(start_method: str,
         ("taken", customer, order) for order, customer in enumerate(customers, 1)
     ]
     assert all(re.fullmatch(WORKER_NAMES[start_method], line["processName"]) for line in by_workers)
-    assert all(
-        line["jobId"] == line["order"] and line["customer"] == customers[line["order"] - 1] for line in by_workers
-    )
+    assert all(line["jobId"] == line["order"] for line in by_workers)
+    assert all(line["customer"] == customers[line["order"] - 1] for line in by_workers)
     shipping = [(line["order"], line["parcels"]) for line in by_workers if line["event"] == "shipping"]
     assert sorted(shipping) == [(order, [1, 2]) for order in (1, 2, 3)]
     (failed,) = (line for line in by_workers if line["event"] == "cannot be shipped")
@@ -638,3 +638,28 @@ def test_structlog_writes_json_with_what_the_parent_has_bound(start_method: str,
     assert failed["exception"][0]["exc_type"] == "ZeroDivisionError"
     assert failed["exception"][0]["frames"][0]["name"] == "ship"
     assert len(by_workers) == 4
+
+
+# Programs of README and docs that need other packages.
+
+PROGRAMS = [program for page in PAGES for program in programs_of(page) if program.packages]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_a_program_in_the_docs_writes_what_is_below_it(program: Program, tmp_path: pathlib.Path) -> None:
+    for package in program.packages:
+        if find_spec(package) is None:  # Not imported: some packages open files for good.
+            pytest.skip(f"needs {package}")
+    check_program(program, tmp_path)
+
+
+def test_the_lines_for_joblib_in_readme_take_the_place_of_the_executors(tmp_path: pathlib.Path) -> None:
+    if find_spec("joblib") is None:
+        pytest.skip("needs joblib")
+    snippet = next(text for language, text in README_BLOCKS if language == "python" and "joblib" in text)
+    imports, lines = snippet.split("\n\n")
+    program = program_of_readme()
+    head, executor, _ = program.source.partition("    with LoggingProcessPoolExecutor()")
+    assert executor
+    source = f"{imports}\n{head}{textwrap.indent(lines, '    ')}"
+    check_program(program._replace(source=source), tmp_path)

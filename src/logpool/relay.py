@@ -95,7 +95,7 @@ class LogRelay:
 
     @property
     def queue(self) -> LogQueue:
-        """The log queue: for `logging.handlers.QueueHandler` in a child, say.
+        """The log queue, for `logging.handlers.QueueHandler` in a child, say.
 
         Raises:
             RuntimeError: The relay is not started.
