@@ -30,12 +30,7 @@ ENDED = "the relay has ended: start the children inside its `with` block, or mak
 class LogRelay:
     """Has the records of child processes handled by this process, as if they had been logged here.
 
-    For whatever starts processes by `multiprocessing`:
-
-        with LogRelay(all_children=True):
-            library.that_starts_processes()
-
-    Without `all_children`, hand the relay to the children that are to have it, and call `relay.install()` there:
+    For whatever starts processes by `multiprocessing`, in this module or in a library:
 
         import logging
         import multiprocessing
@@ -47,8 +42,11 @@ class LogRelay:
 
         if __name__ == "__main__":
             logging.basicConfig(filename="shop.log", level="INFO")
-            with LogRelay() as relay, multiprocessing.Pool(4, initializer=relay.install) as pool:
+            with LogRelay(all_children=True), multiprocessing.Pool(4) as pool:
                 print(pool.map(double, range(5)))
+
+    Without `all_children`, only those children relay that are handed the relay and call `relay.install()`, as with
+    `multiprocessing.Pool(4, initializer=relay.install)`.
     """
 
     def __init__(
