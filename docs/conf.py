@@ -22,6 +22,7 @@ myst_heading_anchors = 3
 default_role = "code"  # Docstrings are written with single backticks.
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # The signature has them as they are written.
+autodoc_mock_imports = ["cloudpickle", "dask", "distributed", "tornado"]
 autoclass_content = "both"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False

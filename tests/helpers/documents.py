@@ -36,7 +36,8 @@ class Program(NamedTuple):
             elif isinstance(node, ast.ImportFrom):
                 names.add(node.module or "")
         known = {*sys.stdlib_module_names, "logpool", "shop"}
-        return sorted({name.partition(".")[0] for name in names} - known)
+        extras = {"distributed"} if "logpool.dask" in names else set()
+        return sorted(extras | {name.partition(".")[0] for name in names} - known)
 
 
 def programs_of(page: Path) -> list[Program]:
@@ -79,7 +80,7 @@ def module_of_the_tutorial() -> str:
 
 def comparable(text: str) -> list[str]:
     """Return the lines of an output in an order that tells nothing, with one name for all workers."""
-    text = re.sub(r"\b\w*(Process|PoolWorker)-\d+", "WORKER", text)
+    text = re.sub(r"\b\w*(Process|PoolWorker)-\d+|\bDask Worker process \(from Nanny\)", "WORKER", text)
     text = re.sub(r"\(pid \d+\)", "(pid PID)", text)
     return sorted(re.sub(r"\b\d\d:\d\d:\d\d\b", "TIME", line) for line in text.splitlines())
 
