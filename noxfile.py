@@ -64,6 +64,13 @@ def package(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build. A warning is an error."""
+    session.install("-e", ".[docs]")
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-E", "docs", "docs/_build")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks; what follows `--` is passed on."""
     session.install("-e", ".[bench]")

@@ -1,4 +1,4 @@
-"""Writes the figures of the last full run into the project's README: `python -m benchmarks.readme`."""
+"""Writes the figures of the last full run into README and docs: `python -m benchmarks.readme`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,49 @@ from benchmarks.report import number
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
+PAGE = HERE.parent / "docs" / "benchmarks.md"
 CPU = "CPU µs a record"
 BEGIN, END = "<!-- benchmark: written by `python -m benchmarks.readme` -->", "<!-- end of benchmark -->"
+PICTURE = "![Records per second]({})"
 
 
 def section(results: dict[str, Any]) -> str:
-    """Makes the README's section.
+    """Makes README's section: the ways of logging side by side, and what each of them loses.
+
+    Args:
+        results: What a full run wrote into results.json.
+    """
+    table, survival = results["parts"]["throughput"]["tables"][0], results["parts"].get("survival")
+    # Runs of earlier versions of the benchmark don't have it all.
+    has_cpu = all(CPU in row["extra"] for row in table["rows"])
+    killed = {row["name"]: row for row in survival["tables"][0]["rows"]} if survival else {}
+    heads = ["way of logging", "records per second, against one process", *["CPU time a record"] * has_cpu]
+    heads += ["lost of 1,000 at SIGKILL", "kills that hang another worker"] if survival else []
+    lines = [f"| {' | '.join(heads)} |", f"|---{'|---:' * (len(heads) - 1)}|"]
+    rows = {row["name"]: row for row in table["rows"]}
+    for name in {**rows, **killed}:
+        cells = ["-"] * len(heads)
+        if row := rows.get(name):
+            ratio = 1 if name == table["reference"] else row["ratio"]["median"]
+            cells[:2] = [row["title"], f"{number(row['summary']['median'])} ({number(ratio)})"]
+            if has_cpu:
+                cells[2] = f"{number(row['extra'][CPU])} µs"
+        if row := killed.get(name):
+            cells[0] = row["title"]
+            cells[-2] = number(1000 - row["summary"]["median"] * 10)
+            cells[-1] = row["extra"]["other worker never ends"]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "Two workers at full speed, one `FileHandler`; a worker killed when its last call has returned, or at random.",
+        f"Medians, side by side in one run: {caption(results['machine'])}. [All tables](docs/benchmarks.md), and "
+        "[how they were measured](benchmarks/README.md).",
+    ]
+    return "\n".join(lines)
+
+
+def page(results: dict[str, Any]) -> str:
+    """Makes the section of the docs' page: also other kinds of records, jobs, and what fell short.
 
     Args:
         results: What a full run wrote into results.json.
@@ -26,16 +63,13 @@ def section(results: dict[str, Any]) -> str:
     for name, make in (("survival", survival_lines), ("kinds", kinds_lines), ("jobs", jobs_lines)):
         if name in parts:
             lines += ["", *make(parts[name])]
+    for picture in ("throughput", "workers"):
+        lines += ["", PICTURE.format(f"../benchmarks/{picture}.svg")]
     lines += [
-        "",
-        "![Records per second by way of logging](benchmarks/throughput.svg)",
-        "",
-        "![Records per second by number of workers](benchmarks/workers.svg)",
         "",
         "Medians of five rounds: of the rates, and of the ratios within each round, with the least and the most.",
         "So the columns need not agree. One process uses one CPU; the other ways use both.",
         f"{caption(results['machine'])}.",
-        "How it was measured: [benchmarks](benchmarks/README.md). All figures: [JSON](benchmarks/results.json).",
     ]
     missed = [
         f"{part['title']}: {finding['figure']} ({number(finding['value'])}, to be {finding['target']})"
@@ -120,26 +154,27 @@ def _ratio(row: dict[str, Any], table: dict[str, Any]) -> str:
 
 
 def insert(text: str, new: str) -> str:
-    """Puts the section in place of the one that is there.
+    """Puts a section in place of the one that is there.
 
     Args:
-        text: The README.
+        text: README, or the page.
         new: The section.
 
     Raises:
-        ValueError: The README hasn't got the two marks once each.
+        ValueError: The text hasn't got the two marks once each.
     """
     if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError("the README lacks the marks of the benchmark's section")
+        raise ValueError("the marks of the benchmark's section are missing")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{new}\n\n{END}{after}"
 
 
 def main() -> None:
-    """Rewrites the README."""
+    """Rewrites README and the page."""
     results = json.loads((HERE / "results.json").read_text())
-    README.write_text(insert(README.read_text(), section(results)))
+    for path, make in ((README, section), (PAGE, page)):
+        path.write_text(insert(path.read_text(), make(results)))
 
 
 if __name__ == "__main__":

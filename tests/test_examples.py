@@ -1,30 +1,26 @@
-"""Each example, as a program, under each start method: its console and its files. And the programs in README.md."""
+"""Each example, as a program, under each start method: its console and its files. And the programs in README.md.
+
+Those that want other packages are in test_third_party.py.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import multiprocessing
-import os
 import random
 import re
-import subprocess
-import sys
+import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from benchmarks import readme
 
-CHECKOUT = Path(__file__).parent.parent
-EXAMPLES = CHECKOUT / "examples"
-
-WORKER_NAMES = {
-    "fork": r"ForkProcess-\d+",
-    "forkserver": r"ForkServerProcess-\d+",
-    "spawn": r"SpawnProcess-\d+",
-}
+from documents import README, README_BLOCKS, comparable, program_of_readme
+from run_examples import CHECKOUT, EXAMPLES, WORKER_NAMES, run, run_python
 
 each_start_method = pytest.mark.parametrize("start_method", multiprocessing.get_all_start_methods())
 
@@ -36,20 +32,6 @@ class Line(NamedTuple):
     process: str
     logger: str
     message: str
-
-
-def run(example: str, cwd: Path, *arguments: str) -> str:
-    """Runs an example, and returns what it wrote to stdout. It must write nothing to stderr."""
-    completed = run_python(cwd, str(EXAMPLES / example), *arguments)
-    assert (completed.returncode, completed.stderr) == (0, "")
-    return completed.stdout
-
-
-def run_python(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=50, check=False
-    )
 
 
 def run_in(directory: Path, example: str, start_method: str) -> str:
@@ -124,8 +106,8 @@ def check_warning_and_traceback(go_on: list[str]) -> None:
     )
 
 
-def line_number(text: str) -> int:
-    lines = (EXAMPLES / "quickstart.py").read_text().splitlines()
+def line_number(text: str, example: str = "quickstart.py") -> int:
+    lines = (EXAMPLES / example).read_text().splitlines()
     (number,) = (number for number, line in enumerate(lines, 1) if text in line)
     return number
 
@@ -330,6 +312,83 @@ def test_primary_and_ranks_share_files_that_the_primary_writes(tmp_path: Path, s
     assert file_names(logs) == {"primary-info.log", "primary-errors.log"}
 
 
+# asyncio_service.py, crash_report.py, print_to_log.py and pytest_session_pool
+
+SERVICE_LINE = r"\[(?P<request>request-\d)\] (?P<process>\S+) (?P<logger>\S+) (?P<message>.*)"
+
+
+@each_start_method
+def test_each_line_of_a_service_has_the_id_of_its_request(tmp_path: Path, start_method: str) -> None:
+    *lines, answers = run("asyncio_service.py", tmp_path, "--start-method", start_method).splitlines()
+    assert answers == "[4, 25, 168, 669, 1229]"
+    found = [re.fullmatch(SERVICE_LINE, line) for line in lines]
+    assert all(found)
+    requests: dict[str, list[str]] = {}
+    for match in found:
+        assert match is not None
+        process = "MainProcess" if match["logger"] == "service" else WORKER_NAMES[start_method]
+        assert re.fullmatch(process, match["process"])
+        requests.setdefault(match["request"], []).append(match["message"])
+    assert sorted(map(tuple, requests.values())) == sorted(
+        (f"asked for {limit}", f"counting below {limit}", f"{count} primes below {limit}", f"answering {count}")
+        for limit, count in ((10, 4), (100, 25), (1000, 168), (5000, 669), (10_000, 1229))
+    )
+
+
+@each_start_method
+def test_a_crash_is_reported_into_a_file_of_its_own_and_the_other_jobs_are_done(
+    tmp_path: Path, start_method: str
+) -> None:
+    logs = tmp_path / "logs"
+    console = run_in(logs, "crash_report.py", start_method)
+    assert (
+        console
+        == str({"one.png": "one.jpg", "two.png": "two.jpg", "broken.png": "crashed", "three.png": "three.jpg"}) + "\n"
+    )
+
+    report = (logs / "crashes.log").read_text()
+    worker = WORKER_NAMES[start_method]
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} Worker ", report)
+    job = r"running job 3 \(__main__\.scale\)\.\n"
+    assert re.search(rf" Worker {worker} \(pid \d+\) was killed by SIGSEGV, {job}", report)
+    assert re.search(
+        rf"worker: {worker}, pid \d+\nsignal: SIGSEGV, exit code -11\n"
+        rf"job:    3, __main__\.scale\n\n\Z",
+        report,
+    )
+    assert f'crash_report.py", line {line_number("ctypes.string_at(0)", "crash_report.py")} in scale' in report
+    assert report.count("Worker ") == 1
+    lines = (logs / "images.log").read_text().splitlines()
+    assert [line for line in lines if line.startswith("INFO ")] == [
+        f"INFO scaling {name}.png" for name in ("one", "two", "broken", "three")
+    ]
+    assert file_names(logs) == {"images.log", "crashes.log"}
+
+
+@each_start_method
+def test_what_jobs_print_is_logged_with_the_line_of_the_print(tmp_path: Path, start_method: str) -> None:
+    *lines, sums = run("print_to_log.py", tmp_path, "--start-method", start_method).splitlines()
+    assert sums == "[0, 2, 4]"
+    first = line_number('print("adding"', "print_to_log.py")
+    last = line_number("print(first + second)", "print_to_log.py")
+    found = sorted(re.sub(WORKER_NAMES[start_method], "WORKER", line) for line in lines)
+    assert found == sorted(
+        line
+        for number in range(3)
+        for line in (
+            f"stdout WORKER line {first}: adding {number} and {number}",
+            f"stdout WORKER line {last}: that makes {2 * number}",
+        )
+    )
+
+
+def test_tests_with_a_pool_of_the_session_see_what_their_own_jobs_log(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "pytest_session_pool", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    completed = run_python(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
+    assert completed.returncode == 0, completed.stdout
+    assert "3 passed" in completed.stdout
+
+
 # All of them
 
 FILES = {
@@ -339,12 +398,16 @@ FILES = {
     "own_handlers.py": {"own-info.log", "own-errors.log"},
     "processes.py": {"processes.log", "processes-foo.log", "processes-errors.log"},
     "primary_and_workers.py": {"primary-info.log", "primary-errors.log"},
+    "crash_report.py": {"images.log", "crashes.log"},
 }
+WITHOUT_FILES = {"asyncio_service.py", "print_to_log.py", "pytest_session_pool"}
+IN_TEST_THIRD_PARTY = {"progress_bar.py", "structlog_json.py"}
+IN_TEST_DASK_EXAMPLE = {"scale_out.py"}
 
 
 def test_no_example_goes_untested() -> None:
-    # The test of scale_out.py, which wants a cluster, is in test_dask_example.py.
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {*FILES, "scale_out.py"}
+    names = {path.name for path in EXAMPLES.iterdir()} - {"__pycache__", "logs"}
+    assert names == {*FILES, *WITHOUT_FILES, *IN_TEST_THIRD_PARTY, *IN_TEST_DASK_EXAMPLE}
 
 
 @pytest.mark.parametrize("example", FILES)
@@ -362,56 +425,50 @@ def test_examples_run_again_begin_their_files_anew(tmp_path: Path) -> None:
 
 # README.md
 
-README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-PROGRAMS = [snippet for snippet in SNIPPETS if "__main__" in snippet]
-DOUBLES = "[0, 2, 4, 6, 8]\n"
-DOUBLING = [f"doubling {number}" for number in range(5)]
-# What each of README's programs writes: to stdout, lines to stderr, lines to files. The order of lines is left open.
-OUTPUT: list[tuple[str, list[str], dict[str, list[str]]]] = [
-    (DOUBLES, [], {"shop.log": [f"WORKER shop.prices {message}" for message in DOUBLING]}),
-    (DOUBLES, [f"INFO:shop:{message}" for message in DOUBLING], {}),
-    (DOUBLES, [f"INFO:shop:{message}" for message in DOUBLING], {}),
-    ("", [f"INFO:shop:working on {number}" for number in range(4)], {}),
-    (DOUBLES, [], {"everything.log": ["3 is bad luck", *DOUBLING], "errors.log": ["3 is bad luck"]}),
-]
+PROGRAM = program_of_readme()
 
 
-@pytest.mark.parametrize("number", range(len(OUTPUT)))
-def test_a_program_in_readme_writes_what_it_should(tmp_path: Path, number: int) -> None:
-    (tmp_path / "program.py").write_text(PROGRAMS[number])
-    completed = run_python(tmp_path, "program.py")
-    stdout, stderr, files = OUTPUT[number]
-    assert (completed.returncode, completed.stdout) == (0, stdout)
-    assert sorted(completed.stderr.splitlines()) == stderr
-    (tmp_path / "program.py").unlink()
-    assert file_names(tmp_path) == set(files)
-    for name, lines in files.items():
-        text = re.sub(r"^\w+Process-\d+ ", "WORKER ", (tmp_path / name).read_text(), flags=re.MULTILINE)
-        assert sorted(text.splitlines()) == lines
+def output_of(program: str, directory: Path, start_method: str) -> str:
+    guard = 'if __name__ == "__main__":\n'
+    chosen = f"    multiprocessing.set_start_method({start_method!r})\n"
+    program = program.replace(guard, f"import multiprocessing\n{guard}{chosen}")
+    (directory / "program.py").write_text(program)
+    completed = run_python(directory, "program.py")
+    assert completed.returncode == 0, completed.stderr
+    return completed.stderr + completed.stdout
 
 
-def test_the_test_in_readme_passes(tmp_path: Path) -> None:
-    (snippet,) = (snippet for snippet in SNIPPETS if "def test_" in snippet)
-    (tmp_path / "test_readme.py").write_text(snippet)
-    completed = run_python(tmp_path, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    assert completed.returncode == 0, completed.stdout
-    assert "1 passed" in completed.stdout
+@each_start_method
+def test_the_program_in_readme_writes_what_readme_shows(tmp_path: Path, start_method: str) -> None:
+    assert comparable(output_of(PROGRAM.source, tmp_path, start_method)) == comparable(PROGRAM.console)
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_what_readme_says_of_a_stock_pool(tmp_path: Path, start_method: str) -> None:
+    diff = next(text for language, text in README_BLOCKS if language == "diff")
+    removed, added = (line[1:] for line in diff.splitlines())
+    assert added == "from logpool import LoggingProcessPoolExecutor as ProcessPoolExecutor"
+    program = PROGRAM.source.replace("from logpool import LoggingProcessPoolExecutor", removed)
+    program = program.replace("LoggingProcessPoolExecutor", "ProcessPoolExecutor")
+    shown = next(text for language, text in README_BLOCKS if language == "text")
+    assert output_of(program, tmp_path, start_method) == shown
 
 
 def test_no_code_in_readme_goes_untested() -> None:
-    assert len(PROGRAMS) == len(OUTPUT)
-    assert len(SNIPPETS) == len(OUTPUT) + 1
+    # The other is run by test_third_party.py, and the line for a cluster by test_dask_docs.py.
+    assert [language for language, _ in README_BLOCKS].count("python") == 2
 
 
 def test_files_that_readme_links_to_exist() -> None:
     links = re.findall(r"\]\(([^)]+)\)", README)
-    assert {f"examples/{name}" for name in FILES} <= set(links)
-    assert [link for link in links if not (CHECKOUT / link).is_file()] == []
+    assert [link for link in links if not link.startswith("#") and not (CHECKOUT / link).exists()] == []
 
 
-def test_figures_in_readme_are_those_of_the_last_full_run_of_the_benchmarks() -> None:
+@pytest.mark.parametrize(("path", "make"), [(readme.README, readme.section), (readme.PAGE, readme.page)])
+def test_figures_in_readme_and_docs_are_those_of_the_last_full_run_of_the_benchmarks(
+    path: Path, make: Callable[[dict[str, Any]], str]
+) -> None:
     results = json.loads((CHECKOUT / "benchmarks" / "results.json").read_text())
     assert not results["quick"]
-    text = readme.README.read_text()
-    assert readme.insert(text, readme.section(results)) == text
+    text = path.read_text()
+    assert readme.insert(text, make(results)) == text

@@ -6,21 +6,34 @@ import contextlib
 import dataclasses
 import datetime
 import decimal
+import fcntl
 import http
 import inspect
 import io
 import json
 import logging
 import multiprocessing
+import os
 import pathlib
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
+import run_examples
+from documents import PAGES, README_BLOCKS, Program, check_program, program_of_readme, programs_of
 from logpool import LoggingProcessPoolExecutor
 from logpool._record.fields import JOB_FIELDS
+from run_examples import EXAMPLES, WORKER_NAMES, user_environment
 
 pythonjsonlogger = pytest.importorskip("pythonjsonlogger.json")
 rich_console = pytest.importorskip("rich.console")
@@ -556,3 +569,100 @@ def test_opentelemetry_logs(in_worker: Callable[..., None]) -> None:
     own, workers = collected
     assert len(own) == 3
     assert workers == own
+
+
+# Examples.
+
+COLUMNS, LINES = 100, 100
+
+
+def screen_of(*command: str) -> list[str]:
+    """Runs a program in a terminal, and returns what is on the screen in the end, line by line."""
+    pyte = pytest.importorskip("pyte")
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+    environment = {**user_environment(), "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(LINES)}
+    process = subprocess.Popen([sys.executable, *command], stdin=child, stdout=child, stderr=child, env=environment)
+    os.close(child)
+    screen = pyte.Screen(COLUMNS, LINES)
+    stream = pyte.ByteStream(screen)
+    with contextlib.suppress(OSError):  # The last process that had the other end has closed it.
+        while data := os.read(parent, 2**16):
+            stream.feed(data)
+    os.close(parent)
+    assert process.wait() == 0
+    return [line.rstrip() for line in screen.display if line.strip()]
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+@pytest.mark.parametrize("bar", ["tqdm", "rich"])
+def test_a_progress_bar_stays_whole_under_the_lines_of_workers(bar: str, start_method: str) -> None:
+    pytest.importorskip(bar)
+    program = str(EXAMPLES / "progress_bar.py")
+    *lines, progress, total = screen_of(program, "--bar", bar, "--start-method", start_method)
+    assert total == "76960 primes were found"
+    assert re.match(r"primes.*100%", progress)
+    worker = WORKER_NAMES[start_method]
+    pattern = {
+        "tqdm": rf"(INFO|WARNING) +{worker} (.+)",
+        "rich": rf"(?:\[\S+ \S+\])? +(INFO|WARNING) +{worker} (.+?) +progress_bar\.py:\d+",
+    }[bar]
+    found = [re.fullmatch(pattern, line) for line in lines]
+    assert all(found), "\n".join(lines)
+    assert sorted(match.groups() for match in found if match) == sorted(
+        [
+            *(("INFO", f"counting below {limit}") for limit in range(10_000, 130_000, 10_000)),
+            ("WARNING", "50000 was a large one"),
+            ("WARNING", "100000 was a large one"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+def test_structlog_writes_json_with_what_the_parent_has_bound(start_method: str, tmp_path: pathlib.Path) -> None:
+    output = run_examples.run("structlog_json.py", tmp_path, "--start-method", start_method)
+    lines = [json.loads(line) for line in output.splitlines()]
+    by_parent = [line for line in lines if line["processName"] == "MainProcess"]
+    by_workers = [line for line in lines if line["processName"] != "MainProcess"]
+    customers = ["ada", "bob", "eve"]
+    assert [(line["event"], line["customer"], line["order"]) for line in by_parent] == [
+        ("taken", customer, order) for order, customer in enumerate(customers, 1)
+    ]
+    assert all(re.fullmatch(WORKER_NAMES[start_method], line["processName"]) for line in by_workers)
+    assert all(line["jobId"] == line["order"] for line in by_workers)
+    assert all(line["customer"] == customers[line["order"] - 1] for line in by_workers)
+    shipping = [(line["order"], line["parcels"]) for line in by_workers if line["event"] == "shipping"]
+    assert sorted(shipping) == [(order, [1, 2]) for order in (1, 2, 3)]
+    (failed,) = (line for line in by_workers if line["event"] == "cannot be shipped")
+    assert (failed["level"], failed["order"]) == ("error", 2)
+    assert failed["exception"][0]["exc_type"] == "ZeroDivisionError"
+    assert failed["exception"][0]["frames"][0]["name"] == "ship"
+    assert len(by_workers) == 4
+
+
+# Programs of README and docs that need other packages.
+
+# Those of a Dask cluster are in test_dask_docs.py.
+PROGRAMS = [
+    program for page in PAGES for program in programs_of(page) if {*program.packages, "distributed"} != {"distributed"}
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_a_program_in_the_docs_writes_what_is_below_it(program: Program, tmp_path: pathlib.Path) -> None:
+    for package in program.packages:
+        if find_spec(package) is None:  # Not imported: some packages open files for good.
+            pytest.skip(f"needs {package}")
+    check_program(program, tmp_path)
+
+
+def test_the_lines_for_joblib_in_readme_take_the_place_of_the_executors(tmp_path: pathlib.Path) -> None:
+    if find_spec("joblib") is None:
+        pytest.skip("needs joblib")
+    snippet = next(text for language, text in README_BLOCKS if language == "python" and "joblib" in text)
+    imports, lines = snippet.split("\n\n")
+    program = program_of_readme()
+    head, executor, _ = program.source.partition("    with LoggingProcessPoolExecutor()")
+    assert executor
+    source = f"{imports}\n{head}{textwrap.indent(lines, '    ')}"
+    check_program(program._replace(source=source), tmp_path)

@@ -277,7 +277,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             **kwargs: Its arguments by name.
 
         Returns:
-            The future, which has the attribute `job_id`: the number that the job's records have as `jobId`.
+            The future. Its attribute `job_id` is the number that the job's records have as `jobId`.
 
         Raises:
             BrokenProcessPool: As `ProcessPoolExecutor.submit` raises it.
