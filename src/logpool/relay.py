@@ -30,7 +30,7 @@ ENDED = "the relay has ended: start the children inside its `with` block, or mak
 class LogRelay:
     """Has the records of child processes handled by this process, as if they had been logged here.
 
-    For whatever starts processes by `multiprocessing`, whoever wrote it:
+    For whatever starts processes by `multiprocessing`, in this module or in a library:
 
         import logging
         import multiprocessing
@@ -45,8 +45,8 @@ class LogRelay:
             with LogRelay(all_children=True), multiprocessing.Pool(4) as pool:
                 print(pool.map(double, range(5)))
 
-    Without `all_children` only those children relay that are handed the relay, and call `relay.install()`. A pool takes
-    that as its initializer: `with LogRelay() as relay, multiprocessing.Pool(4, initializer=relay.install) as pool`.
+    Without `all_children`, only those children relay that are handed the relay and call `relay.install()`, as with
+    `multiprocessing.Pool(4, initializer=relay.install)`.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class LogRelay:
 
     @property
     def queue(self) -> LogQueue:
-        """The log queue: for `logging.handlers.QueueHandler` in a child, say.
+        """The log queue, for `logging.handlers.QueueHandler` in a child, say.
 
         Raises:
             RuntimeError: The relay is not started.
