@@ -420,7 +420,7 @@ def preload_instead(module: str, other: str) -> None:
 
     From 3.14 on it imports the main module beforehand, for all its children.
     """
-    # Only if it is loaded: whoever starts a forkserver has loaded it.
+    # Only if it is loaded: what starts a forkserver has loaded it.
     forkserver: Any = sys.modules.get("multiprocessing.forkserver")
     if forkserver is not None:
         server = forkserver._forkserver
