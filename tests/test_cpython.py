@@ -257,6 +257,22 @@ def test_the_pools_thread_fails_the_futures_by_a_method_that_can_be_extended() -
     os.close(writing)
 
 
+def test_a_job_that_cannot_be_pickled_fails_without_the_pools_lock() -> None:
+    may_fail = threading.Event()
+
+    class Unpicklable:
+        def __reduce__(self) -> Any:
+            assert may_fail.wait(30)
+            raise pickle.PicklingError("no")
+
+    with ProcessPoolExecutor(1, FORK) as executor:
+        cpython.feed_without_lock(cpython.call_queue_of(executor))
+        future = executor.submit(id, Unpicklable())
+        with executor._shutdown_lock:
+            may_fail.set()
+            assert isinstance(future.exception(30), pickle.PicklingError)
+
+
 @pytest.mark.parametrize("breaks", [False, True])
 def test_the_pools_thread_joins_the_workers_after_a_method_that_can_be_extended(breaks: bool) -> None:
     called: queue.SimpleQueue[str] = queue.SimpleQueue()

@@ -1049,3 +1049,28 @@ def test_workers_that_outlive_sigterm_are_killed_when_the_pool_breaks(
         running = executor.submit(signal.pause)
         assert isinstance(executor.submit(jobs.die, signal.SIGKILL, 0).exception(), BrokenProcessPool)
         assert isinstance(running.exception(), BrokenProcessPool)
+
+
+def test_a_job_that_cannot_be_pickled_as_the_pool_ends_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    ending = threading.Event()
+    shutdown_workers = PoolThread.shutdown_workers
+
+    class Pending(dict[int, Any]):
+        def pop(self, *args: Any) -> Any:
+            popped = super().pop(*args)
+            if threading.current_thread().name == "QueueFeederThread":
+                executor.shutdown(wait=False)
+                assert ending.wait(30)
+            return popped
+
+    def tell_and_shut_down(thread: PoolThread) -> None:
+        ending.set()
+        shutdown_workers(thread)
+
+    monkeypatch.setattr(PoolThread, "shutdown_workers", tell_and_shut_down)
+    executor = LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork"))
+    executor._pending_work_items = cpython.call_queue_of(executor).pending_work_items = Pending()
+    future = executor.submit(lambda: None)
+    with pytest.raises(Exception, match="pickle"):
+        future.result(30)
+    executor.shutdown()

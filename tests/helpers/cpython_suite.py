@@ -17,7 +17,9 @@ import concurrent.futures
 import contextlib
 import importlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -36,6 +38,10 @@ LEFT_OUT = {
     ),
 }
 """Tests that can't pass by their nature, each with the reason."""
+
+LIMIT = 500
+"""Seconds for each of the two, which take 100. The stock class of 3.13.0 hangs now and then: see
+`cpython.feed_without_lock`."""
 
 LEFTOVERS = re.compile(r"[Dd]angling thread|reap_children|leaked|failed to clean up|ResourceWarning|unraisable")
 
@@ -82,13 +88,22 @@ def main() -> int:
 
 def compare() -> int:
     started = {
-        kind: subprocess.Popen([sys.executable, "-u", __file__, kind], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        kind: subprocess.Popen(
+            [sys.executable, "-u", __file__, kind],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         for kind in ("stock", "logpool")
     }
-    outputs = {kind: process.communicate()[0].decode(errors="replace") for kind, process in started.items()}
-    ok = all(process.returncode == 0 for process in started.values())
-    warned: dict[str, Counter[str]] = {}
+    outputs = {kind: output_of(process) for kind, process in started.items()}
+    if outputs["stock"] is None:
+        print(f"stock: has not ended in {LIMIT} seconds, and was killed")
+    warned: dict[str, Counter[str]] = {"stock": Counter()}
+    ok = started["logpool"].returncode == 0
     for kind, output in outputs.items():
+        if output is None:
+            continue
         lines = output.splitlines()
         warned[kind] = Counter(found.group() for line in lines if (found := LEFTOVERS.search(line)))
         try:
@@ -106,13 +121,29 @@ def compare() -> int:
             print("  left out:", name)
         if failed:
             print(output)
+            ok = False
     for name, reason in LEFT_OUT.items():
         print(f"{name}: {reason}")
+    if outputs["logpool"] is None:
+        print(f"logpool: has not ended in {LIMIT} seconds, and was killed")
+        return 1
     more = warned["logpool"] - warned["stock"]
-    if more:
+    if more and outputs["stock"] is not None:
         print("leftovers that the stock class doesn't cause:", dict(more))
         print(outputs["logpool"])
-    return int(not ok or bool(more))
+        ok = False
+    return int(not ok)
+
+
+def output_of(process: subprocess.Popen[bytes]) -> str | None:
+    """Return what a process has written when it has ended; None: it didn't in time."""
+    try:
+        output, _ = process.communicate(timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return None
+    return output.decode(errors="replace")
 
 
 def run(kind: str) -> int:

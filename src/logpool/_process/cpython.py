@@ -263,6 +263,16 @@ def report_broken_pipe(call_queue: Any) -> None:
     call_queue._ignore_epipe = False
 
 
+def feed_without_lock(call_queue: Any) -> None:
+    """Have `on_feeder_error` not wait for the pool's lock, which is there to protect the wake-up that it makes.
+
+    Pythons from 3.12 to 3.12.7, and 3.13.0, end a pool with that lock held while they wait for the thread that feeds
+    the pipe: for ever where that is just waiting for the lock. Newer ones take none: their wake-up has its own.
+    """
+    if hasattr(call_queue, "shutdown_lock"):
+        call_queue.shutdown_lock = contextlib.nullcontext()
+
+
 def is_job(obj: object) -> bool:
     """Return whether this is what the parent puts into the call queue for a job."""
     return isinstance(obj, process._CallItem)

@@ -52,6 +52,7 @@ class CallQueue(cpython.CallQueueHooks):
         call_queue.on_drop = on_drop
         # Else the thread that feeds the pipe ends also where it is the pickling of a job that raises this error.
         cpython.report_broken_pipe(call_queue)
+        cpython.feed_without_lock(call_queue)  # The pool's wake-up is a `Wakeup`, which needs no other.
         call_queue.__class__ = cls
 
     # In the parent.
