@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,12 +41,3 @@ def test_a_pool_and_a_cluster_give_the_same_output(tmp_path: Path) -> None:
     assert by_pool.splitlines()[1] == "INFO    primes, job 1: 4 primes below 10, 1.33 of the root"
     assert "WARNING primes, job 4: no result for -1: isqrt() argument must be nonnegative" in by_pool
     assert by_pool.endswith("counts: [4, 168, 669, None, 2262]\n")
-
-
-def test_the_program_in_the_documentation(tmp_path: Path) -> None:
-    [source] = re.findall(r"```python\n(.*?)```", (CHECKOUT / "docs" / "dask.md").read_text(), re.DOTALL)
-    with cluster("a") as made:
-        (tmp_path / "program.py").write_text(source.replace("tcp://scheduler:8786", made.address))
-        stdout, stderr = run(tmp_path, tmp_path / "program.py")
-    assert stdout == "[0, 2, 4, 6, 8]\n"
-    assert sorted(stderr.splitlines()) == [f"INFO:shop:doubling {number}" for number in range(5)]

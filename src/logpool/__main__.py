@@ -73,10 +73,10 @@ def _run_file(path: str) -> None:
         )
         sys.exit(MISUSED)
     _set_first_path(os.path.dirname(os.path.realpath(path)))
-    module = _new_main_module()
-    module.__file__ = absolute
-    module.__loader__ = SourceFileLoader("__main__", absolute)
-    exec(compile(source, absolute, "exec", dont_inherit=True), vars(module))
+    names = vars(_new_main_module())
+    names["__file__"] = absolute
+    names["__loader__"] = SourceFileLoader("__main__", absolute)
+    exec(compile(source, absolute, "exec", dont_inherit=True), names)
 
 
 def _set_first_path(path: str) -> None:
