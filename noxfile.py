@@ -63,7 +63,7 @@ def package(session: nox.Session) -> None:
     session.run(".ci/package", "python", external=True)
 
 
-@nox.session
+@nox.session(python=PYTHONS[-1])  # Older ones lack methods that the reference names.
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build. A warning is an error."""
     session.install("-e", ".[docs]")
