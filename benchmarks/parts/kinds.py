@@ -26,13 +26,7 @@ TITLES = {
 TARGETS = {"fields": 0.95, "path": 0.85, "nested": 0.8, "exception": 0.95}
 
 
-def measure(**settings: Any) -> dict[str, Any]:
-    """As for the throughput.
-
-    Args:
-        **settings: As there.
-    """
-    return throughput.measure(**settings)
+measure = throughput.measure
 
 
 def run(session: Session) -> Part:

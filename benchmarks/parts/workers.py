@@ -15,13 +15,7 @@ COUNTS = [1, 2, 4, 8, 16, 32]
 RECORDS = {"logpool": 32_000, "multiprocessing_queue": 12_800, "concurrent_log_handler": 12_800, "recipe": 2_560}
 
 
-def measure(**settings: Any) -> dict[str, Any]:
-    """As for the throughput.
-
-    Args:
-        **settings: As there.
-    """
-    return throughput.measure(**settings)
+measure = throughput.measure
 
 
 def run(session: Session) -> Part:

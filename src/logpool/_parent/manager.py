@@ -99,7 +99,7 @@ class LogManager(managers.BaseManager):
 
     @property
     def exit_priority(self) -> int:
-        """When the interpreter shuts it down at its exit: before `multiprocessing` waits for the children it knows."""
+        """When an exiting interpreter shuts it down: before `multiprocessing` joins the children; if hidden, after."""
         return -2 if self._is_hidden else 0
 
     def start(self, *args: Any, **kwargs: Any) -> None:
