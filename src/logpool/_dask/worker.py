@@ -36,7 +36,8 @@ from logpool._dask.scheduler import MESSAGE_TIME, OPERATION
 from logpool._process import cpython, forks
 from logpool._record.label import make_label, place_of
 from logpool._transport import ring as rings
-from logpool._worker.handler import RelayHandler
+from logpool._worker.handler import Labelling, RelayHandler
+from logpool._worker.own_context import values_since
 from logpool._worker.settings import Snapshot
 
 BATCH = 64 * 2**10
@@ -102,8 +103,7 @@ class Task:
 
     def current_label(self) -> bytes:
         """Return the label for a record that the calling thread logs now."""
-        before = self._before
-        values = [item for item in copy_context().items() if before.get(item[0], before) is not item[1]]
+        values = values_since(self._before)
         values = [item for item in values if (place := place_of(item[0])) is not None and _is_the_tasks(place[0])]
         if not values or _labelling.busy:
             return self.label
@@ -118,13 +118,7 @@ class Task:
 _NO_LABEL = marshal.dumps((None, None, None, None))
 
 
-class _Labelling(threading.local):
-    """Whether the thread is just making a label."""
-
-    busy = False
-
-
-_labelling = _Labelling()
+_labelling = Labelling()
 
 
 def _is_the_tasks(module: str) -> bool:

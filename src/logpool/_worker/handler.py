@@ -27,7 +27,7 @@ KEPT = 2**20
 _formatter = logging.Formatter(logging.BASIC_FORMAT)
 
 
-class _Labelling(threading.local):
+class Labelling(threading.local):
     """Whether the thread is just making a label."""
 
     busy = False
@@ -58,7 +58,7 @@ class RelayHandler(QueueHandler):
         super().__init__(queue)
         self._job_of = job_of
         self._main_module = main_module
-        self._labelling = _Labelling()
+        self._labelling = Labelling()
         # Whether it needs no saying why stderr gets records: a pool's parent says that its manager process is gone.
         self._has_said = job_of is not None
 

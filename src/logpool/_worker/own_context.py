@@ -24,12 +24,17 @@ def begin() -> None:
 
 
 def own_values() -> Values:
-    """Return the variables that the job has set, with their values. As a rule, none.
+    """Return the variables that the job has set, with their values. As a rule, none."""
+    return values_since(_before)
 
-    One that it has set to the very object that was there before isn't known to be set.
+
+def values_since(before: Context) -> Values:
+    """Return the variables that have been set since a copy of the context was made, with their values.
+
+    One that was set to the very object that was there before isn't known to be set.
     """
     context = copy_context()
     if not context:
         return []
     # By identity, which costs no call of the values' methods, and tells a value from another that is equal to it.
-    return [item for item in context.items() if _before.get(item[0], _UNSET) is not item[1]]
+    return [item for item in context.items() if before.get(item[0], _UNSET) is not item[1]]
