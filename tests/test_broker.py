@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from logpool._manager.broker import Broker
-from logpool._transport.wire import ASK, BLOCK_HEADER, END, ENDED, HEADER, PUT, split
+from logpool._transport.wire import ASK, BLOCK_HEADER, END, ENDED, FROM, HEADER, PUT, split
 
 Run = Callable[..., tuple[Broker, socket.socket]]
 
@@ -69,7 +69,8 @@ def frame(body: bytes) -> bytes:
 
 def receive_block(source: socket.socket) -> list[bytes] | None:
     (length,) = BLOCK_HEADER.unpack(source.recv(BLOCK_HEADER.size, socket.MSG_WAITALL))
-    return None if length == ENDED else [bytes(body) for body, _ in split(source.recv(length, socket.MSG_WAITALL))]
+    frames = [] if length == ENDED else split(source.recv(length, socket.MSG_WAITALL))
+    return None if length == ENDED else [bytes(body) for body, flag in frames if flag != FROM]
 
 
 def test_a_connection_that_comes_together_with_the_end_does_not_end_the_loop(run: Run, path: str) -> None:

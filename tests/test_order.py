@@ -24,6 +24,7 @@ import pytest
 import jobs
 from conftest import START_METHODS, Records, Run
 from logpool import LoggingProcessPoolExecutor
+from logpool._parent import jobs as parent_jobs
 from logpool._parent import pool_thread
 from logpool._worker import routing
 
@@ -174,6 +175,48 @@ def log_from_a_thread() -> None:
     thread.join()
 
 
+def test_a_stream_that_was_given_up_is_waited_for_too(records: Records) -> None:
+    gate = Gate(records, "gate")
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+        gated = executor.submit(log_and_lose_the_stream, "gate")
+        assert gate.reached.wait(30)
+        assert executor.submit(jobs.square, 2).result(30) == 4
+        assert not gated.done()
+        gate.opened.set()
+        gated.result(30)
+        assert records.messages == ["gate"]
+
+
+def log_and_lose_the_stream(message: str) -> None:
+    jobs.log(message)
+    relay = routing.relay
+    assert relay is not None
+    relay.queue.close()
+
+
+def test_only_the_streams_that_had_anything_last_are_remembered(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parent_jobs, "MOST_STREAMS", 2)
+    context = multiprocessing.get_context("fork")
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(jobs.log, "first").result(30)
+        for number in range(3):
+            executor.submit(log_in_a_child, f"child {number}").result(30)
+            assert len(executor._jobs._handled) <= 2
+        # Its stream is one that was forgotten.
+        executor.submit(jobs.log, "last").result(30)
+        assert executor.flush_logs(30)
+        assert records.messages == ["first", *(f"child {number}" for number in range(3)), "last"]
+        assert executor._jobs.active == {}
+
+
+def log_in_a_child(message: str) -> None:
+    child = multiprocessing.get_context("fork").Process(target=jobs.log, args=(message,))
+    child.start()
+    child.join()
+
+
 def test_records_of_threads_that_a_job_waits_for_come_first(context: BaseContext, records: Records) -> None:
     with LoggingProcessPoolExecutor(1, context) as executor:
         executor.submit(log_from_a_thread).result()
@@ -322,6 +365,31 @@ def test_a_listener_of_the_users_gets_no_marks(context: BaseContext, records: Re
         assert [queue.get(timeout=30).getMessage() for _ in range(3)] == ["0", "1", "2"]
         assert queue.empty()
         assert executor._jobs.active == {}
+
+
+def test_a_listener_that_goes_on_where_one_of_the_users_was_tells_the_results(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_thread, "STUCK", 1000.0)
+    with LoggingProcessPoolExecutor(1, context) as executor, multiprocessing.Manager() as manager:
+        executor.submit(jobs.square, 2).result(30)
+        executor.log_listener.stop()
+        logged, may_end = manager.Event(), manager.Event()
+        future = executor.submit(log_and_wait, logged, may_end)
+        assert logged.wait(30)
+        queue = executor.log_queue
+        assert queue.get(timeout=30).getMessage() == "0"
+        executor.log_listener.start()
+        may_end.set()
+        future.result(30)
+        assert records.messages == ["1", "2"]
+        assert executor._jobs.active == {}
+
+
+def log_and_wait(logged: threading.Event, may_end: threading.Event) -> None:
+    log_many(0, 3)
+    logged.set()
+    may_end.wait(30)
 
 
 def test_a_worker_that_is_killed_loses_no_result_that_waits(context: BaseContext, records: Records) -> None:

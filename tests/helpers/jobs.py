@@ -136,7 +136,7 @@ def put_marked(log_queue: LogQueue, mark: bytes, count: int, size: int) -> None:
 def put_then_half_a_frame(log_queue: LogQueue) -> None:
     put_numbers(log_queue, 10)
     assert log_queue._stream is not None
-    log_queue._stream.sendall(struct.pack("!I", 1_000_000) + b"half")
+    log_queue._stream.end.sendall(struct.pack("!I", 1_000_000) + b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -10,6 +10,9 @@ class Assembler:
 
     Each byte is looked at once: a frame of megabytes that comes in small pieces costs no more than one in a piece. A
     frame that is larger than what is read at once gets memory of its own, into which the rest of it is read.
+
+    Attributes:
+        frames: How many have become whole.
     """
 
     def __init__(self, read_size: int) -> None:
@@ -18,6 +21,7 @@ class Assembler:
         Args:
             read_size: Bytes that are read at once.
         """
+        self.frames = 0
         self._read_size = read_size
         self._partial = bytearray()
         self._needed = HEADER.size  # Bytes that _partial must have before it is worth another look.
@@ -43,6 +47,7 @@ class Assembler:
         self._rest = None
         frame, self._partial = self._partial, bytearray()
         self._needed = HEADER.size
+        self.frames += 1
         return frame
 
     def feed(self, data: memoryview) -> bytes | bytearray:
@@ -85,15 +90,19 @@ class Assembler:
     def _end_of_whole_frames(self, data: bytearray | memoryview) -> int:
         unpack_from = HEADER.unpack_from
         start, end = 0, len(data)
+        frames = 0
         while True:
             if end - start < HEADER.size:
                 self._needed = HEADER.size
-                return start
+                break
             length = unpack_from(data, start)[0] & LENGTH
             if length > MAX_BODY:
                 raise ValueError(f"a frame of {length:,} bytes where at most {MAX_BODY:,} are allowed")
             stop = start + HEADER.size + length
             if stop > end:
                 self._needed = stop - start
-                return start
+                break
             start = stop
+            frames += 1
+        self.frames += frames
+        return start

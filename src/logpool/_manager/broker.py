@@ -10,12 +10,14 @@ buffers fill, and producers wait. How long that while is depends on how long the
 nothing to do the broker waits for an event, without a timeout.
 
 One thread runs the loop. Other threads only hand it new streams (`add_producer`). Frames pass through unread: what is
-in them is the business of the processes at the ends.
+in them is the business of the processes at the ends. They are counted, and what is handed out of a stream says how many
+frames had come from there before (`wire.ORIGIN`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import selectors
 import socket
 import threading
@@ -30,12 +32,15 @@ from logpool._transport.wire import (
     ACKNOWLEDGEMENT,
     ASK,
     BLOCK_HEADER,
+    CONSUMER,
     END,
     ENDED,
+    FROM,
     HEADER,
     LARGE,
     LENGTH,
     NOW,
+    ORIGIN,
     PUT,
     UNIX,
 )
@@ -74,9 +79,10 @@ and 6 MiB received)."""
 class Producer:
     """A process that puts frames."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, number: int) -> None:
         stream.setblocking(False)
         self.stream = stream
+        self.number = number
         self.most_unread = pipe.CAPACITY if isinstance(stream, pipe.ReadingEnd) else MOST_IN_SOCKET
         self.assembler = Assembler(READ_SIZE)
         self.last_read = 0  # The number of the broker's read.
@@ -125,7 +131,7 @@ class Broker:
         self._asked = False
         self._answers = 0  # How many there were, to tell one ASK from the next.
         self._received = bytearray()  # Requests that aren't whole yet.
-        self._blocks: deque[bytes | bytearray] = deque()  # The backlog.
+        self._blocks: deque[tuple[bytes, bytes | bytearray]] = deque()  # The backlog: origins, and frames from there.
         self._held = 0  # Its size in bytes.
         self._reads = 0  # How many there were.
         self._answered = time.monotonic()  # When the consumer was given something last.
@@ -135,6 +141,7 @@ class Broker:
         # by page, unless it has seen a larger one freed: with large records half of this process's CPU time.
         bytes(4 * BLOCK_SIZE)  # Not a bytearray, whose pages would be touched one by one.
         self._buffer = memoryview(bytearray(READ_SIZE))
+        self._numbers = itertools.count(CONSUMER + 1)
         self._added: deque[Producer] = deque()  # By other threads, not in the selector yet.
         self._adding = threading.Lock()
         self._refuses = False  # Whether the queue is to end, and no producer may connect any more.
@@ -149,11 +156,14 @@ class Broker:
             self._watch(source)
         self._consumer_events = selectors.EVENT_READ
 
-    def add_producer(self, stream: Stream) -> None:
+    def add_producer(self, stream: Stream) -> int:
         """Add a producer. What it puts after this has returned comes after this. May be called by any thread.
 
         Args:
             stream: What its frames come by; the broker's from now on.
+
+        Returns:
+            The stream's number.
 
         Raises:
             ValueError: The queue is closed.
@@ -161,8 +171,10 @@ class Broker:
         with self._adding:
             if self._refuses:
                 raise ValueError("the queue is closed")
-            self._added.append(Producer(stream))
+            number = next(self._numbers)
+            self._added.append(Producer(stream, number))
         self._wake_up.send(b"\0")
+        return number
 
     def connection_closed(self) -> None:
         """Note that a connection that wasn't added has been closed. May be called by any thread."""
@@ -331,11 +343,12 @@ class Broker:
             return -1
         except OSError:
             return 0
+        assembler = producer.assembler
+        before = assembler.frames
         try:
             if size:
-                in_buffer = target is self._buffer
-                block = producer.assembler.feed(target[:size]) if in_buffer else producer.assembler.filled(size)
-                self._hold(block)
+                block = assembler.feed(target[:size]) if target is self._buffer else assembler.filled(size)
+                self._hold(block, producer.number, before)
                 if block and self._acknowledges and isinstance(producer.stream, socket.socket):
                     producer.stream.sendall(ACKNOWLEDGEMENT)  # The producer waits for it, so it was one frame.
         except (ValueError, MemoryError, OSError):
@@ -347,10 +360,11 @@ class Broker:
         # What is read at once must fit. But where nothing is held, a limit can't be too low for it.
         return not self._held or self._held + READ_SIZE + WORKING_MEMORY <= self._limit
 
-    def _hold(self, block: bytes | bytearray) -> None:
+    def _hold(self, block: bytes | bytearray, number: int = CONSUMER, before: int = 0) -> None:
         if block:
-            self._blocks.append(block)
-            self._held += len(block)
+            origin = HEADER.pack(ORIGIN.size | FROM) + ORIGIN.pack(number, before)
+            self._blocks.append((origin, block))
+            self._held += len(origin) + len(block)
 
     def _pass_fences(self) -> None:
         """Let each act whose fence has nothing unread before it.
@@ -473,8 +487,9 @@ class Broker:
         parts: list[bytes | bytearray] = []
         size = 0
         while self._blocks and size < BLOCK_SIZE:
-            parts.append(self._blocks.popleft())
-            size += len(parts[-1])
+            origin, block = self._blocks.popleft()
+            parts += origin, block
+            size += len(origin) + len(block)
         self._held -= size
         self._asked = False
         self._answers += 1

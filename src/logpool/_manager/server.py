@@ -19,7 +19,7 @@ from multiprocessing import AuthenticationError, connection
 
 from logpool._manager.broker import Broker
 from logpool._transport import pipe
-from logpool._transport.wire import LONGEST_HELLO, PIPE, PIPED, READY, SOCKET, UNIX, configure_socket
+from logpool._transport.wire import LONGEST_HELLO, PIPE, PIPED, READY, SOCKET, STREAM_NUMBER, UNIX, configure_socket
 
 
 class Sockets:
@@ -70,12 +70,12 @@ class Server:
                 raise ValueError(f"a producer said {hello!r}")
             ends = pipe.make() if hello == PIPE and copy.family == UNIX else None
             if ends is None:
-                self._broker.add_producer(configure_socket(copy))
+                number = self._broker.add_producer(configure_socket(copy))
                 welcome = True
-                established.send_bytes(READY)
+                established.send_bytes(READY + STREAM_NUMBER.pack(number))
             else:
-                self._broker.add_producer(ends[0])
-                established.send_bytes(PIPED)
+                number = self._broker.add_producer(ends[0])
+                established.send_bytes(PIPED + STREAM_NUMBER.pack(number))
                 pipe.send(ends[1], copy)
         if not welcome:
             copy.close()

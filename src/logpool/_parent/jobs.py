@@ -1,20 +1,21 @@
 """`Jobs`: what the parent knows of a pool's jobs, from `submit` until each one's result and records have been handled.
 
-    submit                ── the context ─────────────▶ Job ◀── marks ──── listener: handles records in the context
+    submit                ── the context ─────────────▶ Job ◀── handled ── listener: handles records in the context
     the pool's thread     ── a result, held back ─────▶     ── ready ────▶ the pool's thread: hands it to its future
 
-A result waits until the listener has met the marks that the worker has put behind the job's records. The futures are
-told by the pool's thread alone, never by the listener's.
+A result says up to which frame of its worker's stream it comes behind, and waits until the listener has handled that.
+The futures are told by the pool's thread alone, never by the listener's.
 
 Results aren't held back where they could wait for ever:
 - no listener runs, because it was stopped, or the manager process is gone;
 - the job was submitted by a handler, or a handler asks its future for anything: the listener, which runs the handler,
-  can't meet any mark meanwhile;
+  can't get on meanwhile;
 - the listener has handled nothing for STUCK seconds. Its handler may wait for a thread that waits for the result.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from operator import length_hint
 
 from logpool._process import cpython
 from logpool._process.hints import TYPE_CHECKING, Any
+from logpool._transport.wire import CONSUMER, ORIGIN, Positions
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -33,6 +35,10 @@ STUCK = 10.0
 """Seconds after which a listener that goes on handling one record isn't waited for any longer."""
 
 
+MOST_STREAMS = 4096
+"""Of how many streams is known how much of them has been handled: those that had anything last."""
+
+
 class Job:
     """A job that was submitted.
 
@@ -40,20 +46,18 @@ class Job:
         context: In which it was submitted: a copy.
         run: Calls a function in that context.
         holds: Whether its result is to wait for its records.
-        marks: How many of its marks have been met.
-        due: How many it has; None: its result isn't here yet.
         result: The pool's item, while it waits.
+        streams: In how many of them there is something left that comes before its result.
     """
 
-    __slots__ = ("context", "due", "holds", "marks", "result", "run")
+    __slots__ = ("context", "holds", "result", "run", "streams")
 
     def __init__(self, *, holds: bool) -> None:
         self.context: Context = copy_context()
         self.run = self.context.run
         self.holds = holds
-        self.marks = 0
-        self.due: int | None = None
         self.result: Any = None
+        self.streams = 0
 
 
 class Jobs:
@@ -62,6 +66,7 @@ class Jobs:
     Attributes:
         active: By number. Changed by single calls, which no other thread interrupts.
         held: The numbers of the jobs whose results wait, or have waited and weren't taken yet. The pool's thread's own.
+        waiting: By streams, of which job something is left in it: up to which frame, and the job's number; in order.
         wake: Wakes the pool's thread up. There before the first result is.
     """
 
@@ -70,11 +75,18 @@ class Jobs:
     def __init__(self) -> None:
         self.active: dict[int, Job] = {}
         self.held: set[int] = set()
-        self._blocks = 0  # How many the listener has begun to handle.
-        self._frames: Iterator[Any] = iter(())  # The last one's frames: those that are left.
+        self.waiting: dict[int, deque[tuple[int, int]]] = {}
+        self._origins = 0  # How many the listener has met.
+        self._frames: Iterator[Any] | deque[Any] = iter(())  # What the listener hasn't taken yet.
+        self._stream = CONSUMER  # From which the frames are that are just being handled,
+        self._before = 0  # how many had come from there before these,
+        self._left = 0  # and how many were left when the first of these came.
+        self._handled: dict[int, int] = {}  # How many frames have been, by the other streams.
+        self._forgotten = 0  # The newest stream that isn't known any more.
         self._is_listening = False
         self._listener: int | None = None  # Its thread, once that runs.
-        # Guards marks, due, holds and result of all jobs. Reentrant, as a collection of garbage may call a future.
+        # Guards all that is said of streams, and of all jobs holds and result. Reentrant, as a collection of garbage
+        # may call a future.
         self._lock = threading.RLock()
         self._ready: deque[Any] = deque()  # Results that wait no longer.
         self._is_woken = False  # So that the pipe by which the pool's thread is woken never fills.
@@ -121,61 +133,117 @@ class Jobs:
             self._release(*self.active.copy().values())
             if for_good:
                 self.active.clear()
+                self.waiting.clear()
         self._wake_up()
 
-    def note_progress(self, frames: Iterator[Any]) -> None:
-        """Note that the listener has got frames.
+    def go_on_with(self, frames: Iterator[Any]) -> None:
+        """Note that the listener takes what is left by this from now on."""
+        with self._lock:
+            self._frames = frames
+
+    def begin_stream(self, origin: bytes | memoryview, frames: Iterator[Any] | deque[Any]) -> None:
+        """Note from where the next frames come.
 
         Args:
-            frames: By which it takes one by one. It knows how many are left.
+            origin: An ORIGIN, which was the last that the listener took.
+            frames: From which it takes one by one. It knows how many are left.
         """
-        self._blocks += 1
-        self._frames = frames
-
-    def meet(self, mark: bytes | memoryview) -> None:
-        """Note that all records have been handled that came before a mark."""
-        number = int(bytes(mark))
-        job = self.active.get(number)
-        if job is None:
-            return
         with self._lock:
-            job.marks += 1
-            if job.due is not None and job.marks >= job.due:
-                self.discard(number)
-                self._release(job)
+            self._end_stream(0)
+            self._origins += 1
+            self._frames = frames
+            self._stream, self._before = ORIGIN.unpack(origin)
+            self._left = length_hint(frames)
+
+    def end_block(self) -> None:
+        """Note that all frames have been handled."""
+        with self._lock:
+            stream = self._stream
+            self._end_stream(1)
+            self._stream = CONSUMER
+            if stream in self.waiting:
+                self._pass(stream)
         self._wake_up()
+
+    def _end_stream(self, more: int) -> None:
+        # Kept in the order of their last frames.
+        stream, handled = self._stream, self._handled
+        if stream != CONSUMER:
+            count = self._count_of_current() + more
+            handled.pop(stream, None)
+            handled[stream] = count
+            if len(handled) > MOST_STREAMS:
+                first = next(iter(handled))
+                del handled[first]
+                self._forgotten = max(self._forgotten, first)
+
+    def _count_of_current(self) -> int:
+        # The last that the listener took it is still handling; or it was no frame of this stream.
+        return self._before + self._left - length_hint(self._frames) - 1
+
+    def _count_of(self, stream: int) -> int:
+        """Return how many frames of a stream have been handled. The caller has the lock."""
+        if stream == self._stream:
+            return self._count_of_current()
+        return self._handled.get(stream, 0 if stream > self._forgotten else sys.maxsize)
+
+    def release_handled(self) -> None:
+        """Have results wait no longer before which all has been handled. To be called before each frame if any wait."""
+        if self._stream in self.waiting:
+            with self._lock:
+                self._pass(self._stream)
+            self._wake_up()
+
+    def _pass(self, stream: int) -> None:
+        """Take from those that wait the jobs that need no more of a stream. The caller has the lock."""
+        waiting, count = self.waiting[stream], self._count_of(stream)
+        while waiting and waiting[0][0] <= count:
+            job = self.active.get(number := waiting.popleft()[1])
+            if job is not None:
+                job.streams -= 1
+                if not job.streams:
+                    self.discard(number)
+                    self._release(job)
+        if not waiting:
+            del self.waiting[stream]
 
     # The pool's thread.
 
     @property
     def progress(self) -> tuple[int, int]:
         """Changes whenever the listener gets on."""
-        return self._blocks, length_hint(self._frames)
+        return self._origins, length_hint(self._frames)
 
-    def hold(self, number: int, marks: int, result: Any) -> bool:
+    def hold(self, number: int, positions: Positions, result: Any) -> bool:
         """Have a result wait, if it is to.
 
         Args:
             number: The job's.
-            marks: How many marks come behind its records.
+            positions: Up to where its worker's records come before it.
             result: The pool's item.
 
         Returns:
             Whether it waits. It will be one of those that `ready` returns.
         """
+        if not positions:
+            self.discard(number)
+            return False
         job = self.active.get(number)
         if job is None:
             return False
         with self._lock:
-            job.due = marks
-            if job.marks >= marks:
-                self.discard(number)
-                return False
-            if not self._is_listening or not job.holds:
-                return False  # Its records are still to come, and are handled in its context.
-            job.result = result
-            self.held.add(number)
-            return True
+            job.streams = len(positions)
+            for stream, count in positions:
+                # In this order: once it is there, the listener looks for it whenever it gets on.
+                self.waiting.setdefault(stream, deque()).append((count, number))
+                self._pass(stream)
+            # Else its records are still to come, and are handled in its context.
+            waits = bool(job.streams and self._is_listening and job.holds)
+            if waits:
+                job.result = result
+                self.held.add(number)
+        self._wake_up()
+        return waits
 
     def ready(self) -> Iterator[Any]:
         """Take the results that wait no longer.

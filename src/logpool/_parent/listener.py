@@ -23,7 +23,7 @@ from logpool._process.hints import Any
 from logpool._record.label import Values, read_label
 from logpool._record.rebuild import rebuild
 from logpool._transport.queue import LogQueue
-from logpool._transport.wire import LABELLED, MARK, Frame, split_label
+from logpool._transport.wire import FROM, LABELLED, MARK, Frame, split_label
 
 logger = logging.getLogger("logpool")
 
@@ -76,7 +76,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         super().__init__(queue, *(handlers or ()), respect_handler_level=True)
         self._by_logger = handlers is None
         self._jobs = Jobs() if jobs is None else jobs
-        queue.on_mark = self._meet
+        queue.on_pass = self._note
         queue.on_put = self._check_put
         self._lock = threading.Lock()  # Held while the thread is started, stopped, and waited for.
         self._running: threading.Thread | None = None
@@ -263,20 +263,23 @@ class RelayListener(QueueListener, forks.ForkAware):
             Whether one of them was the mark that ends the thread. The others are left in the iterator.
         """
         jobs = self._jobs
-        jobs.note_progress(frames)
+        jobs.go_on_with(frames)
         active: dict[Any, Job] = jobs.active
+        waiting = jobs.waiting
         job: Job | None
         handle = self.handle
         for frame in frames:
+            if waiting:
+                job = None  # So that its context is freed.
+                jobs.release_handled()
             body, flag = frame
             values: Values | None = None
             try:
                 if not flag:
                     record = rebuild(body)
                     job = active.get(record.__dict__.get("jobId")) if active else None
-                elif flag == MARK:
-                    job = None  # So that its context is freed.
-                    if self._meet(body) and self._has_thread:
+                elif flag in (MARK, FROM):
+                    if self._note(frame, frames) and self._has_thread:
                         return True
                     continue
                 elif flag == LABELLED:
@@ -298,21 +301,32 @@ class RelayListener(QueueListener, forks.ForkAware):
                 handle(record)
             else:
                 job.run(handle, record)
+        job = None
+        jobs.end_block()
         return False
 
-    def _meet(self, mark: bytes | memoryview) -> bool:
-        """Do what is to be done behind all records that came before a mark.
+    def _note(self, frame: Frame | None, left: Iterator[Frame] | deque[Frame]) -> bool:
+        """Do what is to be done where a frame comes that is no item.
+
+        Args:
+            frame: A mark or an origin; None: a listener of the user's has taken all that was there.
+            left: What comes behind.
 
         Returns:
-            Whether it is the one that ends the thread.
+            Whether it is the mark that ends the thread.
         """
-        kind, rest = mark[0], bytes(mark[1:])
+        if frame is None:
+            self._jobs.end_block()
+            return False
+        body, flag = frame
+        if flag == FROM:
+            self._jobs.begin_stream(body, left)
+            return False
+        kind, rest = body[0], bytes(body[1:])
         if kind == STOP:
             return int(rest) == self._run
         if kind == FLUSH:
             self._end_flush(int(rest), reached=True)
-        else:
-            self._jobs.meet(mark)
         return False
 
     def _handle_with(self, values: Values, record: LogRecord) -> None:

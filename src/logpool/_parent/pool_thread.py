@@ -250,8 +250,8 @@ class PoolThread(cpython.ExecutorManagerThread):
 
         The job stays among the pending ones until then, so that this thread does not end.
         """
-        marks = getattr(result_item, "log_marks", None)
-        if marks is None or not self.jobs.hold(result_item.work_id + 1, marks, result_item):
+        number = getattr(result_item, "work_id", -1) + 1
+        if not self.jobs.hold(number, getattr(result_item, "log_positions", ()), result_item):
             self._finish(result_item, *args, **kwargs)
 
     def _finish(self, result_item: Any, *args: Any, **kwargs: Any) -> None:

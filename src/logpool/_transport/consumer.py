@@ -100,11 +100,10 @@ class Consumer:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def shut_down(self) -> None:
-        """Close the connection, and have a thread that waits for a block told."""
+        """End the connection, and have a thread that waits for a block told. `close` is still to be called."""
         with contextlib.suppress(OSError):  # It is closed, or the manager process is gone.
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
 
     def close(self) -> None:
-        """Close this process's copy of the connection alone: in a forked child."""
+        """Close this process's copy of the connection alone."""
         self._socket.close()

@@ -16,6 +16,9 @@ queue when the write returns.
 
 A put by the consumer goes by way of its socket, and the manager gives it its place behind everything that any process
 had put before. So a sentinel ends a `QueueListener` after the last record, as with any other queue.
+
+Each process counts the frames that it has put, and the consumer is told how many of a stream have come out. So a
+process can say up to which frame its records are to be handled (`positions`), by whatever way it likes.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from logpool._transport import pipe
 from logpool._transport.consumer import Consumer
 from logpool._transport.wire import (
     END,
+    FROM,
     LABEL_SIZE,
     LABELLED,
     LARGE,
@@ -45,9 +49,11 @@ from logpool._transport.wire import (
     PUT,
     READY,
     SOCKET,
+    STREAM_NUMBER,
     UNIX,
     Address,
     Frame,
+    Positions,
     configure_socket,
     header_of,
     receive,
@@ -58,8 +64,23 @@ from logpool._transport.wire import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-Stream = socket.socket | pipe.WritingEnd
-"""What a producer writes into."""
+
+class Stream:
+    """What a producer writes into.
+
+    Attributes:
+        end: The pipe's, or the socket.
+        number: By which the process that gets knows the stream.
+        frames: How many have been put into it.
+        told: How many of them `positions` has told of.
+    """
+
+    __slots__ = ("end", "frames", "number", "told")
+
+    def __init__(self, end: socket.socket | pipe.WritingEnd, number: int) -> None:
+        self.end = end
+        self.number = number
+        self.frames = self.told = 0
 
 
 class LogQueue(forks.ForkAware):
@@ -77,11 +98,12 @@ class LogQueue(forks.ForkAware):
     Attributes:
         address: Where the manager process listens.
         reserved: Whether the relay's own listener takes what is put, so that `get` isn't for others.
-        on_mark: Called by `get` with each mark that it meets, which it doesn't return; None: marks are dropped.
+        on_pass: Called by `get` with each mark or origin that it passes, and with None where it has passed all that is
+            here; and with what is left. None: these are dropped.
         on_put: In the process that gets, called before an item is put, which it may refuse; None: all are taken.
     """
 
-    on_mark: Callable[[bytes | memoryview], object] | None = None
+    on_pass: Callable[[Frame | None, deque[Frame]], object] | None = None
     on_put: Callable[[], object] | None = None
 
     def __init__(
@@ -114,7 +136,7 @@ class LogQueue(forks.ForkAware):
         self._writing = False
         self._stream: Stream | None = None
         self._spare: list[Stream] = []
-        self._is_unmarked = False  # Whether anything was put since the last mark.
+        self._broken: list[Stream] = []  # Streams that were given up, and may have frames that no one was told of.
         self._get_lock = threading.RLock()
         self._consumer = consumer
         self._got: deque[Frame] = deque()
@@ -130,8 +152,8 @@ class LogQueue(forks.ForkAware):
     def after_fork_in_child(self) -> None:
         """Drop the parent's connections: the child makes its own when it needs one."""
         for stream in (self._stream, *self._spare):
-            if isinstance(stream, pipe.WritingEnd):
-                stream.close_if_ours()
+            if stream is not None and isinstance(stream.end, pipe.WritingEnd):
+                stream.end.close_if_ours()
         self._close_streams()
         if self._consumer is not None:
             self._consumer.close()
@@ -145,9 +167,14 @@ class LogQueue(forks.ForkAware):
     def _close_streams(self) -> None:
         for stream in (self._stream, *self._spare):
             if stream is not None:
-                stream.close()
+                self._give_up(stream)
         self._stream = None
         self._spare.clear()
+
+    def _give_up(self, stream: Stream) -> None:
+        stream.end.close()
+        if stream.frames > stream.told:
+            self._broken.append(stream)
 
     def close(self) -> None:
         """Close this process's connections. The next put makes a new one; a process that gets can do so no more."""
@@ -155,6 +182,9 @@ class LogQueue(forks.ForkAware):
             self._close_streams()
         if self._consumer is not None:
             self._consumer.shut_down()
+            # When no thread receives any more: it could wait for another file that gets the descriptor's number.
+            with self._get_lock:
+                self._consumer.close()
 
     # Putting.
 
@@ -203,34 +233,27 @@ class LogQueue(forks.ForkAware):
         else:
             self._put(header_of(flat), flat)
 
-    @property
-    def marks_due(self) -> int:
-        """How many marks it takes to follow all that this process has put; 0: nothing was put since the last ones."""
-        return 1 + len(self._spare) if self._is_unmarked else 0
-
-    def put_marks(self, body: bytes) -> int:
-        """Put a mark behind all that this process has put: one into each stream, as each may be read before another.
-
-        Args:
-            body: By which the process that gets knows the marks.
+    def positions(self) -> Positions:
+        """Tell what this process has put since it was asked last: by the frames up to which streams must be handled.
 
         Returns:
-            How many marks were put. 0: none was due; or the manager process is gone, and none will come.
+            Of each stream in which there is anything new, its number and how many frames have been put into it.
         """
-        due = self.marks_due
-        if not due:
-            return 0
-        self._is_unmarked = False  # Before: what another thread puts meanwhile may come behind.
-        header = header_of(body, MARK)
-        try:
-            self._put(header, body, is_mark=True)
-            for _ in range(due - 1):
-                with self._put_lock:
-                    stream = self._spare.pop(0)
-                self._put_into(stream, header + body)
-        except (OSError, EOFError):
-            return 0
-        return due
+        stream = self._stream
+        if stream is not None and not self._spare and not self._broken:  # As a rule.
+            frames = stream.frames
+            if frames == stream.told:
+                return ()
+            stream.told = frames
+            return ((stream.number, frames),)
+        positions = []
+        with self._put_lock:
+            for stream in (self._stream, *self._spare, *self._broken):
+                if stream is not None and stream.frames > stream.told:
+                    stream.told = stream.frames
+                    positions.append((stream.number, stream.frames))
+            self._broken.clear()
+        return tuple(positions)
 
     def put_mark(self, mark: bytes) -> None:
         """Put a mark behind all that was put before. The process that gets alone can do so.
@@ -244,31 +267,31 @@ class LogQueue(forks.ForkAware):
         assert self._consumer is not None
         self._put(header_of(mark, MARK), mark)
 
-    def _put(self, header: bytes, body: bytes, *, is_mark: bool = False) -> None:
+    def _put(self, header: bytes, body: bytes) -> None:
         if self._consumer is not None:
             self._consumer.request(PUT + header + body)
             return
         with self._put_lock:
-            if not is_mark:
-                self._is_unmarked = True
             if self._writing:
                 self._put_aside(header + body)
                 return
             try:
                 self._writing = True
-                if self._stream is None:
-                    self._stream = self._connect()
+                stream = self._stream
+                if stream is None:
+                    stream = self._stream = self._connect()
                 if len(body) < LARGE:
-                    self._stream.sendall(header + body, NO_SIGNAL)
+                    stream.end.sendall(header + body, NO_SIGNAL)
                 else:
-                    self._stream.sendall(header, NO_SIGNAL)
-                    self._stream.sendall(body, NO_SIGNAL)
+                    stream.end.sendall(header, NO_SIGNAL)
+                    stream.end.sendall(body, NO_SIGNAL)
+                stream.frames += 1
                 if self._acknowledged:
-                    _await_acknowledgement(self._stream)
+                    _await_acknowledgement(stream)
             except BaseException:
                 # Part of the frame may be out. The manager drops what is unfinished when a connection ends.
                 if self._stream is not None:
-                    self._stream.close()
+                    self._give_up(self._stream)
                     self._stream = None
                 raise
             finally:
@@ -289,11 +312,12 @@ class LogQueue(forks.ForkAware):
 
     def _put_into(self, stream: Stream, frame: bytes) -> None:
         try:
-            stream.sendall(frame, NO_SIGNAL)
+            stream.end.sendall(frame, NO_SIGNAL)
+            stream.frames += 1
             if self._acknowledged:
                 _await_acknowledgement(stream)
         except BaseException:
-            stream.close()
+            self._give_up(stream)
             raise
         self._spare.append(stream)
 
@@ -305,23 +329,25 @@ class LogQueue(forks.ForkAware):
         """
         key = process.current_process().authkey if self._path is None else directory.read_key(self._path)
         # A write into a pipe without a reader would end a program that has SIGPIPE's default.
-        kind = SOCKET if self._acknowledged or signals.broken_pipe_is_fatal() else PIPE
+        wanted = SOCKET if self._acknowledged or signals.broken_pipe_is_fatal() else PIPE
         with signals.blocked():
             # A handshake imports it. It may be interrupted by another, which would find half of it.
             import hmac  # noqa: F401
         try:
             with connection.Client(self.address, authkey=key) as client:
-                client.send_bytes(kind)
+                client.send_bytes(wanted)
                 answer = client.recv_bytes()
-                if answer not in (READY, PIPED):
+                kind, number = answer[: -STREAM_NUMBER.size], answer[-STREAM_NUMBER.size :]
+                if kind not in (READY, PIPED):
                     raise ConnectionRefusedError("the process that listens there is no log manager")
                 connected = configure_socket(socket.fromfd(client.fileno(), self._family, socket.SOCK_STREAM))
         except AuthenticationError as error:
             raise ConnectionRefusedError(f"the log manager has another key: {error}") from error
-        if answer == READY:
-            return connected
+        (stream_number,) = STREAM_NUMBER.unpack(number)
+        if kind == READY:
+            return Stream(connected, stream_number)
         with connected, signals.blocked():  # What is received and not yet an object's would never be closed.
-            return pipe.receive(connected)
+            return Stream(pipe.receive(connected), stream_number)
 
     # Getting.
 
@@ -436,11 +462,14 @@ class LogQueue(forks.ForkAware):
         return block is not None
 
     def _pass_marks(self) -> None:
-        """Take the marks that come next, which aren't for users. The caller has _get_lock."""
-        while self._got and self._got[0][1] == MARK:
-            mark, _ = self._got.popleft()
-            if self.on_mark is not None:
-                self.on_mark(mark)
+        """Take the marks and origins that come next, which aren't for users. The caller has _get_lock."""
+        on_pass = self.on_pass
+        while self._got and self._got[0][1] in (MARK, FROM):
+            frame = self._got.popleft()
+            if on_pass is not None:
+                on_pass(frame, self._got)
+        if not self._got and on_pass is not None:
+            on_pass(None, self._got)
 
     def end(self) -> None:
         """End the queue: what was put before is got, what a producer puts later is refused.
@@ -464,5 +493,5 @@ class LogQueue(forks.ForkAware):
 
 
 def _await_acknowledgement(stream: Stream) -> None:
-    assert isinstance(stream, socket.socket)  # Over AF_INET there are no pipes.
-    receive(stream, 1)
+    assert isinstance(stream.end, socket.socket)  # Over AF_INET there are no pipes.
+    receive(stream.end, 1)

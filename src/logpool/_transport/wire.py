@@ -3,17 +3,21 @@
     producer                                   manager process
              ◀── both sides prove their key ──▶
              ── PIPE or SOCKET ───────────────▶           which kind of stream the producer can write into
-             ◀──────────────── READY or PIPED ──          PIPED: the end of a pipe follows (pipe.py)
+             ◀──────── READY or PIPED, number ──          PIPED: the end of a pipe follows (pipe.py)
              ── frame, frame, frame, ... ─────▶
              ◀──────────────── ACKNOWLEDGEMENT ──         of each frame, over AF_INET alone
 
     consumer                                   manager process
              ── ASK, NOW, PUT frame, END ─────▶
-             ◀───────────────────────── block ──          frames, one behind the other
+             ◀───────────────────────── block ──          frames, one behind the other; before those of a stream
+                                                          the manager's own, which says what they are (ORIGIN)
 
-A frame is a header of four bytes and a body. The header is the body's length in bytes, big-endian, with one of its
-highest bits set where the body isn't a record alone (PICKLED, MARK, LABELLED). What is in a body is the business of the
-processes at the ends.
+A frame is a header of four bytes and a body. The header is the body's length in bytes, big-endian, with some of its
+highest bits set where the body isn't a record alone (PICKLED, MARK, LABELLED, FROM). What is in a producer's body is
+the business of the processes at the ends.
+
+So the consumer knows how many frames of each stream have come out of the queue, and a producer how many it has put:
+whether all has been handled that a process had put by some moment can be told without a word to the manager.
 """
 
 from __future__ import annotations
@@ -41,10 +45,13 @@ PICKLED = 1 << 31
 """The body is a pickle."""
 
 MARK = 1 << 30
-"""The body is a mark: it says that all that its producer had put before has come out of the queue."""
+"""The body is a mark of the consumer's own: when it comes out, so has all that any process had put before."""
 
 LABELLED = 1 << 29
 """The body is a label and a record, in this order."""
+
+FROM = MARK | LABELLED
+"""The body is of the manager: an ORIGIN."""
 
 LENGTH = LABELLED - 1
 
@@ -57,8 +64,17 @@ DEFAULT_BACKLOG = 64 * 2**20
 Frame = tuple[bytes | memoryview, int]
 """The body of a frame that came out of the queue, and its flag; 0: a record. A plain tuple, because there are many."""
 
+ORIGIN = struct.Struct("!QQ")
+"""Which stream the frames behind this are from, by its number, and how many had come from there before."""
+
+CONSUMER = 0
+"""In the place of a stream's number: what follows has been put by the consumer."""
+
 LABEL_SIZE = struct.Struct("!I")
 """How many bytes a label takes: before the label."""
+
+Positions = tuple[tuple[int, int], ...]
+"""Of streams, by their numbers: how many frames have been put."""
 
 LARGE = 2**16
 """Bytes from which on it costs less to avoid a copy of a body than to make it."""
@@ -69,6 +85,8 @@ PIPE = b"pipe"
 SOCKET = b"socket"
 READY = b"ready"
 PIPED = b"piped"
+STREAM_NUMBER = struct.Struct("!Q")
+"""Behind either: the stream's number, by which ORIGIN names it."""
 
 LONGEST_HELLO = 8
 """Bytes."""
@@ -134,7 +152,7 @@ def header_of(body: bytes, flag: int = 0) -> bytes:
 
     Args:
         body: The frame's body.
-        flag: PICKLED, MARK or LABELLED; 0: the body is a record.
+        flag: PICKLED, MARK, LABELLED or FROM; 0: the body is a record.
 
     Raises:
         ValueError: The body is larger than MAX_BODY.

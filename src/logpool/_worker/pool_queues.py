@@ -148,9 +148,8 @@ class ResultQueue(cpython.ResultQueueHooks):
     A result that is larger than the pipe waits until it is read. The workers themselves hold copies of the reading end,
     so that a worker whose parent was killed would wait for ever.
 
-    A job's result comes behind its records: where this worker has logged since its last result, marks go into the log
-    queue first, and the result's attribute `log_marks` says how many. The parent keeps the result back until it has met
-    as many (`_parent/jobs.py`). A job that logs nothing has no marks.
+    A job's result comes behind its records: where this worker has logged since its last result, the result's attribute
+    `log_positions` says up to where. The parent keeps the result back until it has handled as much (`_parent/jobs.py`).
     """
 
     @classmethod
@@ -163,7 +162,7 @@ class ResultQueue(cpython.ResultQueueHooks):
         result_queue.__class__ = cls
 
     def put(self, obj: Any, *args: Any, **kwargs: Any) -> None:
-        """Hand a result to the parent, behind marks for the records that came before it. Only workers call this.
+        """Hand a result to the parent, with what it needs to handle the records first. Only workers call this.
 
         Args:
             obj: As the pool has it.
@@ -181,16 +180,15 @@ class ResultQueue(cpython.ResultQueueHooks):
         if not cpython.is_result(obj) or log_queue is None:
             super().put(obj, *args, **kwargs)
             return
-        obj.log_marks = log_queue.marks_due
+        if positions := log_queue.positions():
+            obj.log_positions = positions
         try:
             data = self.pickled(obj)
         except Exception as error:  # The pool sends this in the place of the result.
             advice.add_note_on_result(error, obj.work_id + 1)
             raise
-        # Behind what was logged by that. And before the lock is taken: where the log is full, this waits.
-        marks = log_queue.put_marks(b"%d" % (obj.work_id + 1))
-        if marks != obj.log_marks:
-            obj.log_marks = marks
+        if more := log_queue.positions():  # An object has logged when it was pickled.
+            obj.log_positions = positions + more
             data = self.pickled(obj)
         self.put_pickled(data)
 
