@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, process
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, forkserver, managers, util
+from multiprocessing import connection, forkserver, util
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import ModuleType
@@ -517,14 +517,6 @@ def test_a_child_can_be_forgotten() -> None:
     child.join()
     os.close(reading)
     os.close(writing)
-
-
-def test_a_manager_can_be_told_that_it_was_started() -> None:
-    manager = managers.BaseManager()
-    cpython.mark_started(manager, ("127.0.0.1", 1))
-    assert manager.address == ("127.0.0.1", 1)
-    with pytest.raises(multiprocessing.ProcessError, match="Already started"):
-        manager.start()
 
 
 class Launched(cpython.LaunchedProcess):

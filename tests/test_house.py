@@ -85,8 +85,15 @@ def test_what_moves_bytes_knows_nothing_of_logging(folder: str) -> None:
     assert "logging" not in loaded
 
 
+TAKES_LONG = {"asyncio", "multiprocessing.managers", "multiprocessing.pool", "typing"}
+
+
 @pytest.mark.parametrize("modules", [("logpool._manager.main",), ("logpool._worker.start", "logpool.relay")])
 def test_a_start_loads_nothing_that_takes_long(modules: tuple[str, ...]) -> None:
     loaded = loaded_by(*modules)
-    assert loaded.isdisjoint({"typing", "multiprocessing.managers", "multiprocessing.pool", "asyncio"})
+    assert loaded.isdisjoint(TAKES_LONG)
     assert not any(name.startswith("logpool._parent") for name in loaded)
+
+
+def test_nor_does_the_parent() -> None:
+    assert loaded_by("logpool.executor", "logpool.relay", "logpool._parent.service").isdisjoint(TAKES_LONG)

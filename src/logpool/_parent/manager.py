@@ -23,7 +23,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from multiprocessing import managers, process, util
+from multiprocessing import process, util
 from multiprocessing.context import BaseContext
 
 from logpool._manager.server import Sockets
@@ -38,7 +38,7 @@ SHUTDOWN_TIMEOUT = 5.0
 """Seconds that the manager process has to leave before it is killed. It takes milliseconds unless it was stopped."""
 
 CONNECTIONS_WAITING = 128
-"""How many connections may wait to be accepted, as in `multiprocessing.managers`."""
+"""How many connections may wait to be accepted, as with the managers of `multiprocessing`."""
 
 DESCRIPTORS = 8
 """How many descriptors the manager process opens before it serves the first worker: two selectors, a pair of sockets,
@@ -54,8 +54,8 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
-class LogManager(managers.BaseManager):
-    """A manager whose process holds one log queue.
+class LogManager:
+    """The handle of a process that holds one log queue.
 
     Attributes:
         state: How far it has come.
@@ -91,7 +91,6 @@ class LogManager(managers.BaseManager):
         """
         self._is_hidden = is_hidden
         self._context = ctx or multiprocessing.get_context()
-        super().__init__(ctx=self._context)
         self._backlog = backlog
         self._rebuild = rebuild
         self._parts = _Parts()
@@ -102,25 +101,25 @@ class LogManager(managers.BaseManager):
         """When an exiting interpreter shuts it down: before `multiprocessing` joins the children; if hidden, after."""
         return -2 if self._is_hidden else 0
 
-    def start(self, *args: Any, **kwargs: Any) -> None:
+    def start(self) -> None:
         """Start the manager process, and don't wait until it is up.
-
-        Args:
-            *args: Accepted as by `BaseManager.start`; there must be none, as the process calls nothing of the user's.
-            **kwargs: The same.
 
         Raises:
             OSError: There is no descriptor, port or process left. Nothing is left behind.
-            TypeError: There was an argument.
         """
-        if args or kwargs:
-            raise TypeError("the log manager's process takes no initializer")
         try:
             self.prepare()
             self.launch()
         except BaseException:
             self.shutdown()
             raise
+
+    def __enter__(self) -> LogManager:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.shutdown()
 
     def prepare(self) -> None:
         """Make all that other processes need. They may be started from now on: a producer waits for the manager.
@@ -132,7 +131,7 @@ class LogManager(managers.BaseManager):
         """
         assert self.state is State.NEW
         parts = self._parts
-        # As in BaseManager: also when this is collected, or the interpreter exits.
+        # Also when this is collected, or the interpreter exits.
         self._finalize = util.Finalize(self, parts.close, exitpriority=self.exit_priority)
         # A child that another thread forks meanwhile would have copies that it doesn't know of.
         with signals.blocked(), forks.no_concurrent_fork():
@@ -172,10 +171,9 @@ class LogManager(managers.BaseManager):
             parts.process = parts.parent_sentinel.watched_by = server
             if self._is_hidden:
                 cpython.forget_child(server)
-        cpython.mark_started(self, self.queue.address)
         self.state = State.RUNNING
 
-    def shutdown(self) -> None:  # type: ignore[override]  # BaseManager's `start` makes an attribute of it.
+    def shutdown(self) -> None:
         """End the manager process, and drop all that was prepared. It may be repeated if it was interrupted."""
         self._parts.close()
         self.state = State.CLOSED

@@ -344,21 +344,6 @@ def give_number_back(child: processes.BaseProcess) -> None:
     processes._process_counter = itertools.count(made._identity[-1])  # type: ignore[attr-defined]
 
 
-def mark_started(manager: Any, address: Any) -> None:
-    """Have a `BaseManager` know that its process was started.
-
-    Its own `start` waits until the process is up.
-
-    Args:
-        manager: The manager.
-        address: The manager's.
-    """
-    from multiprocessing import managers  # Here, because a worker doesn't need it, and takes 10 ms to import it.
-
-    manager._address = address
-    manager._state.value = managers.State.STARTED  # type: ignore[attr-defined]
-
-
 if sys.platform != "win32":
     from multiprocessing import popen_fork
 
