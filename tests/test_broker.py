@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from logpool._manager.broker import Broker
-from logpool._transport.wire import ASK, BLOCK_HEADER, END, ENDED, FROM, HEADER, PUT, split
+from logpool._transport.handshake import NONCE_SIZE, NUMBER, PROOF_SIZE, READY, SOCKET, introduce
+from logpool._transport.wire import ASK, BLOCK_HEADER, END, ENDED, FROM, HEADER, PUT, receive, split
 
-Run = Callable[..., tuple[Broker, socket.socket]]
+Run = Callable[..., socket.socket]
+
+KEY = bytes(range(PROOF_SIZE))
 
 
 @pytest.fixture
@@ -31,14 +34,14 @@ def run(path: str) -> Iterator[Run]:
     ended_well: list[threading.Event] = []
     with contextlib.ExitStack() as ends:
 
-        def run(backlog: int, before: Callable[[socket.socket], None] = lambda _: None) -> tuple[Broker, socket.socket]:
+        def run(backlog: int, before: Callable[[socket.socket], None] = lambda _: None) -> socket.socket:
             listening = socket.socket(socket.AF_UNIX)
             listening.bind(path)
             listening.listen()
             sentinel, other_end = socket.socketpair()
             consumer, other_consumer = socket.socketpair()
             ends.callback(other_consumer.close)
-            broker = Broker(listening, sentinel, consumer, backlog, lambda *_: pytest.fail("a peer was let in"))
+            broker = Broker(listening, sentinel, consumer, KEY, backlog)
             ended = threading.Event()
 
             def target() -> None:
@@ -51,16 +54,22 @@ def run(path: str) -> Iterator[Run]:
             ends.callback(thread.join, 10)
             ends.callback(other_end.close)
             ended_well.append(ended)
-            return broker, other_consumer
+            return other_consumer
 
         yield run
     assert all(ended.is_set() for ended in ended_well)
 
 
-def producer_of(broker: Broker) -> socket.socket:
-    its_end, other_end = socket.socketpair()
-    broker.add_producer(its_end)
-    return other_end
+def connect(path: str) -> socket.socket:
+    connected = socket.socket(socket.AF_UNIX)
+    connected.connect(path)
+    return connected
+
+
+def producer_at(path: str) -> socket.socket:
+    connected = connect(path)
+    assert introduce(connected, KEY, SOCKET)[0] == READY
+    return connected
 
 
 def frame(body: bytes) -> bytes:
@@ -80,16 +89,16 @@ def test_a_connection_that_comes_together_with_the_end_does_not_end_the_loop(run
             consumer.sendall(PUT + frame(b"last") + END)
             late.connect(path)
 
-        _, consumer = run(2**20, end_and_connect)
+        consumer = run(2**20, end_and_connect)
         consumer.sendall(ASK)
         assert receive_block(consumer) == [b"last"]
         with contextlib.suppress(ConnectionResetError):  # Or so it is told that the queue is closed.
             assert late.recv(1) == b""
 
 
-def test_a_producer_that_puts_all_the_time_keeps_no_other_waiting_when_the_backlog_is_full(run: Run) -> None:
-    broker, consumer = run(1)
-    with producer_of(broker) as busy, producer_of(broker) as quiet:
+def test_a_producer_that_puts_all_the_time_keeps_no_other_waiting_when_the_backlog_is_full(run: Run, path: str) -> None:
+    consumer = run(1)
+    with producer_at(path) as busy, producer_at(path) as quiet:
         busy.setblocking(False)
         rest = b""
         got: set[bytes] = set()
@@ -106,28 +115,17 @@ def test_a_producer_that_puts_all_the_time_keeps_no_other_waiting_when_the_backl
         assert got == {b"busy" * 1000, b"quiet"}
 
 
-def test_what_the_consumer_put_before_a_producer_connected_comes_first(path: str) -> None:
+def test_what_the_consumer_put_before_a_producer_connected_comes_first(run: Run, path: str) -> None:
     with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(socket.socket(socket.AF_UNIX))
-        listening.bind(path)
-        listening.listen()
-        sentinel, other_end = socket.socketpair()
-        consumer, its_end = socket.socketpair()
-        stack.enter_context(consumer)
-
-        def let_in(connected: socket.socket, copy: socket.socket) -> None:
-            connected.close()
-            broker.add_producer(copy)
-
-        consumer.sendall(PUT + frame(b"one"))
         late = stack.enter_context(socket.socket(socket.AF_UNIX))
-        late.connect(path)
+
+        def put_and_connect(consumer: socket.socket) -> None:
+            consumer.sendall(PUT + frame(b"one"))
+            late.connect(path)
+
+        consumer = run(2**20, put_and_connect)
+        introduce(late, KEY, SOCKET)
         late.sendall(frame(b"two"))
-        broker = Broker(listening, sentinel, its_end, 2**20, let_in)
-        thread = threading.Thread(target=broker.run)
-        thread.start()
-        stack.callback(thread.join, 10)
-        stack.callback(other_end.close)
         got: list[bytes] = []
         while len(got) < 2:
             consumer.sendall(ASK)
@@ -135,8 +133,40 @@ def test_what_the_consumer_put_before_a_producer_connected_comes_first(path: str
         assert got == [b"one", b"two"]
 
 
+def test_a_producer_may_introduce_itself_slowly_while_others_put(run: Run, path: str) -> None:
+    consumer = run(2**20)
+    with connect(path) as slow, producer_at(path) as other:
+        receive(slow, NONCE_SIZE)
+        for number, byte in enumerate(SOCKET + bytes(NONCE_SIZE) + KEY):
+            slow.sendall(bytes([byte]))
+            other.sendall(frame(b"%d" % number))
+            consumer.sendall(ASK)
+            assert receive_block(consumer) == [b"%d" % number]
+        assert receive(slow, 1 + NUMBER.size + PROOF_SIZE) == READY + NUMBER.pack(1) + KEY
+        slow.sendall(frame(b"heard"))
+        consumer.sendall(ASK)
+        assert receive_block(consumer) == [b"heard"]
+
+
+def test_a_visitor_is_told_that_the_queue_has_ended(run: Run, path: str) -> None:
+    consumer = run(2**20)
+    with connect(path) as late:
+        receive(late, NONCE_SIZE)
+        consumer.sendall(END + ASK)
+        assert receive_block(consumer) is None
+        assert late.recv(1) == b""
+
+
+def test_a_visitor_with_another_key_is_refused(run: Run, path: str) -> None:
+    run(2**20)
+    with connect(path) as stranger:
+        with pytest.raises(ConnectionRefusedError, match="another key"):
+            introduce(stranger, bytes(PROOF_SIZE), SOCKET)
+        assert stranger.recv(1) == b""
+
+
 def test_each_question_after_the_end_is_answered_by_the_end(run: Run) -> None:
-    _, consumer = run(2**20)
+    consumer = run(2**20)
     consumer.sendall(PUT + frame(b"one") + END + END + ASK)
     assert receive_block(consumer) == [b"one"]
     for _ in range(2):
@@ -144,10 +174,12 @@ def test_each_question_after_the_end_is_answered_by_the_end(run: Run) -> None:
         assert receive_block(consumer) is None
 
 
-def test_what_a_socket_holds_when_the_queue_ends_comes_out_and_what_is_put_later_is_refused(run: Run) -> None:
-    broker, consumer = run(2**20)
+def test_what_a_socket_holds_when_the_queue_ends_comes_out_and_what_is_put_later_is_refused(
+    run: Run, path: str
+) -> None:
+    consumer = run(2**20)
     put = 0
-    with producer_of(broker) as producer:
+    with producer_at(path) as producer:
 
         def put_until_refused() -> None:
             nonlocal put
@@ -168,10 +200,10 @@ def test_what_a_socket_holds_when_the_queue_ends_comes_out_and_what_is_put_later
     assert got == [b"%d" % number for number in range(put)]
 
 
-def test_a_fence_passes_while_producers_keep_the_backlog_full(run: Run) -> None:
-    broker, consumer = run(2**22)
+def test_a_fence_passes_while_producers_keep_the_backlog_full(run: Run, path: str) -> None:
+    consumer = run(2**22)
     stop = threading.Event()
-    producers = [producer_of(broker) for _ in range(8)]
+    producers = [producer_at(path) for _ in range(8)]
 
     def put_all_the_time(producer: socket.socket) -> None:
         with contextlib.suppress(OSError):

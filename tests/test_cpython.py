@@ -16,7 +16,6 @@ import os
 import pickle
 import queue
 import signal
-import socket
 import sys
 import threading
 import warnings
@@ -579,25 +578,6 @@ def test_a_program_has_the_descriptors_that_it_is_given_and_no_other() -> None:
 
 
 # Not private by name, but not documented either.
-
-
-def test_a_handshake_is_made_of_a_challenge_in_each_direction() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        clients: list[connection.Connection] = []
-
-        def connect() -> None:
-            clients.append(connection.Client(listening.getsockname(), authkey=b"key"))
-
-        thread = threading.Thread(target=connect)
-        thread.start()
-        accepted, _ = listening.accept()
-        with connection.Connection(accepted.detach()) as server:
-            connection.deliver_challenge(server, b"key")
-            connection.answer_challenge(server, b"key")
-            thread.join()
-            server.send_bytes(b"hello")
-            with clients.pop() as client:
-                assert client.recv_bytes() == b"hello"
 
 
 def test_a_finalizer_is_called_when_its_object_is_collected_unless_it_was_cancelled() -> None:

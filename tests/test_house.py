@@ -85,7 +85,7 @@ def test_what_moves_bytes_knows_nothing_of_logging(folder: str) -> None:
     assert "logging" not in loaded
 
 
-TAKES_LONG = {"asyncio", "multiprocessing.managers", "multiprocessing.pool", "typing"}
+TAKES_LONG = {"asyncio", "hmac", "multiprocessing.managers", "multiprocessing.pool", "typing"}
 
 
 @pytest.mark.parametrize("modules", [("logpool._manager.main",), ("logpool._worker.start", "logpool.relay")])
@@ -97,3 +97,7 @@ def test_a_start_loads_nothing_that_takes_long(modules: tuple[str, ...]) -> None
 
 def test_nor_does_the_parent() -> None:
     assert loaded_by("logpool.executor", "logpool.relay", "logpool._parent.service").isdisjoint(TAKES_LONG)
+
+
+def test_the_manager_process_needs_little_of_python() -> None:
+    assert loaded_by("logpool._manager.main").isdisjoint({"multiprocessing", "pickle", "tempfile", "threading"})

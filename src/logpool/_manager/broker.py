@@ -9,8 +9,8 @@ was asked for a while does it read ahead, into a backlog that is bounded; beyond
 buffers fill, and producers wait. How long that while is depends on how long the consumer took for its last block. With
 nothing to do the broker waits for an event, without a timeout.
 
-One thread runs the loop. Other threads only hand it new streams (`add_producer`). Frames pass through unread: what is
-in them is the business of the processes at the ends. They are counted, and what is handed out of a stream says how many
+The process has no other thread: the loop also lets producers in (visitor.py). Frames pass through unread: what is in
+them is the business of the processes at the ends. They are counted, and what is handed out of a stream says how many
 frames had come from there before (`wire.ORIGIN`).
 """
 
@@ -20,13 +20,13 @@ import contextlib
 import itertools
 import selectors
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 
 from logpool._manager.assembler import Assembler
+from logpool._manager.visitor import Stream, Visitor
 from logpool._transport import pipe
 from logpool._transport.wire import (
     ACKNOWLEDGEMENT,
@@ -44,9 +44,6 @@ from logpool._transport.wire import (
     PUT,
     UNIX,
 )
-
-Stream = socket.socket | pipe.ReadingEnd
-"""What a producer's frames come by."""
 
 PATIENCE = 0.01
 """Seconds for which the consumer may not ask before the broker reads ahead. Long enough to handle a block (a thousand
@@ -105,8 +102,8 @@ class Broker:
         listening: socket.socket,
         sentinel: socket.socket,
         consumer: socket.socket,
+        key: bytes,
         backlog: int,
-        on_connect: Callable[[socket.socket, socket.socket], None],
     ) -> None:
         """Create the loop.
 
@@ -114,9 +111,8 @@ class Broker:
             listening: The socket on which producers connect.
             sentinel: The loop ends when its other end is closed.
             consumer: The socket of the process that gets. It may have said something already.
+            key: By which producers prove that they may put.
             backlog: Bytes of whole frames that are held before streams are left unread.
-            on_connect: Called in the loop with each new connection, and a copy of it; must not block. For a connection
-                that is welcome it calls `add_producer` with the copy in the end, from any thread.
         """
         listening.setblocking(False)
         self._listening = listening
@@ -126,7 +122,7 @@ class Broker:
         self._outgoing: deque[memoryview] = deque()  # Parts of answers that aren't sent yet.
         self._limit = backlog
         self._acknowledges = listening.family != UNIX  # Then each producer waits until its frame has been read.
-        self._on_connect = on_connect
+        self._key = key
         self._producers: set[Producer] = set()
         self._asked = False
         self._answers = 0  # How many there were, to tell one ASK from the next.
@@ -141,45 +137,16 @@ class Broker:
         # by page, unless it has seen a larger one freed: with large records half of this process's CPU time.
         bytes(4 * BLOCK_SIZE)  # Not a bytearray, whose pages would be touched one by one.
         self._buffer = memoryview(bytearray(READ_SIZE))
-        self._numbers = itertools.count(CONSUMER + 1)
-        self._added: deque[Producer] = deque()  # By other threads, not in the selector yet.
-        self._adding = threading.Lock()
+        self._numbers = itertools.count(CONSUMER + 1)  # Of streams.
         self._refuses = False  # Whether the queue is to end, and no producer may connect any more.
         self._ended = False  # Whether all that was put before that has been read.
         self._full = False  # Whether no descriptor was left for the last connection.
-        self._wake_up, self._woken = socket.socketpair()
-        self._woken.setblocking(False)
         # Two selectors, so that leaving the producers unread for a while costs no system call for each of them.
         self._requests = selectors.DefaultSelector()
         self._everything = selectors.DefaultSelector()
-        for source in (listening, sentinel, self._woken, consumer):
-            self._watch(source)
+        for source in (listening, sentinel, consumer):
+            self._watch(source, source)
         self._consumer_events = selectors.EVENT_READ
-
-    def add_producer(self, stream: Stream) -> int:
-        """Add a producer. What it puts after this has returned comes after this. May be called by any thread.
-
-        Args:
-            stream: What its frames come by; the broker's from now on.
-
-        Returns:
-            The stream's number.
-
-        Raises:
-            ValueError: The queue is closed.
-        """
-        with self._adding:
-            if self._refuses:
-                raise ValueError("the queue is closed")
-            number = next(self._numbers)
-            self._added.append(Producer(stream, number))
-        self._wake_up.send(b"\0")
-        return number
-
-    def connection_closed(self) -> None:
-        """Note that a connection that wasn't added has been closed. May be called by any thread."""
-        if self._full:
-            self._wake_up.send(b"\0")
 
     def run(self) -> None:
         """Move frames until the parent sentinel ends, and close all sockets."""
@@ -190,7 +157,6 @@ class Broker:
         finally:
             for key in list(self._everything.get_map().values()):
                 key.fileobj.close()  # type: ignore[union-attr]  # Only sockets and pipes are in it.
-            self._wake_up.close()
             self._requests.close()
             self._everything.close()
 
@@ -212,13 +178,11 @@ class Broker:
                     self._take_requests()
             elif source is self._sentinel:
                 return False
-            elif source is self._listening:
-                if not self._refuses:  # Else it was closed by an event of the same batch.
+            elif not self._refuses:  # Else it was closed by an event of the same batch.
+                if isinstance(source, Visitor):
+                    self._hear(source)
+                else:
                     self._accept()
-            elif source is self._woken:
-                self._woken.recv(READ_SIZE)
-                self._take_added()
-                self._accept_again()
         return True
 
     def _place(self, event: tuple[selectors.SelectorKey, int]) -> int:
@@ -244,9 +208,9 @@ class Broker:
 
     # Producers come and go.
 
-    def _watch(self, source: socket.socket) -> None:
+    def _watch(self, source: socket.socket, data: socket.socket | Visitor) -> None:
         for selector in (self._requests, self._everything):
-            selector.register(source, selectors.EVENT_READ, source)
+            selector.register(source, selectors.EVENT_READ, data)
 
     def _unwatch(self, source: socket.socket) -> None:
         for selector in (self._requests, self._everything):
@@ -254,41 +218,40 @@ class Broker:
 
     def _accept(self) -> None:
         try:
-            connected, copy = self._accept_with_copy()
+            connected, _ = self._listening.accept()
         except BlockingIOError:
             return  # It has gone again.
         except OSError:
             # No descriptor is left: connections wait until one is. Watching on would only spin.
             self._full = True
-            try:
-                # Another thread may have closed one just before it could know that this is waited for.
-                connected, copy = self._accept_with_copy()
-            except BlockingIOError:
-                self._full = False
-                return
-            except OSError:
-                self._unwatch(self._listening)
-                return
-            self._full = False
-        connected.setblocking(True)  # Some systems hand the listening socket's mode on.
-        self._on_connect(connected, copy)
-
-    def _accept_with_copy(self) -> tuple[socket.socket, socket.socket]:
-        """Accept a connection only if there is a descriptor for its copy as well: it can't be sent back to wait."""
-        with self._listening.dup():
-            connected, _ = self._listening.accept()
-        return connected, connected.dup()
+            self._unwatch(self._listening)
+            return
+        try:
+            self._watch(connected, Visitor(connected, self._key, next(self._numbers)))
+        except OSError:
+            connected.close()
 
     def _accept_again(self) -> None:
         if self._full:
             self._full = False
-            self._watch(self._listening)
+            self._watch(self._listening, self._listening)
 
-    def _take_added(self) -> None:
-        while self._added:
-            producer = self._added.popleft()
+    def _hear(self, visitor: Visitor) -> None:
+        stream: Stream | None = None
+        try:
+            stream = visitor.hear()
+        except BlockingIOError:
+            return
+        except (OSError, EOFError, ValueError):
+            pass
+        self._unwatch(visitor.connected)
+        if stream is not visitor.connected:
+            visitor.connected.close()
+        if stream is not None:
+            producer = Producer(stream, visitor.number)
             self._producers.add(producer)
-            self._everything.register(producer.stream, selectors.EVENT_READ, producer)
+            self._everything.register(stream, selectors.EVENT_READ, producer)
+        self._accept_again()
 
     def _drop(self, producer: Producer) -> None:
         self._forget(producer)
@@ -424,20 +387,21 @@ class Broker:
             del received[:end]
 
     def _add_fence(self, act: Callable[[], None]) -> None:
-        self._take_added()  # What was put before came from a process that had been added before.
         self._fences.append(Fence(act, self._producers))
 
     def _refuse(self) -> None:
         """Let no further producer connect. What the others have put is still read."""
         if self._refuses:
             return
-        with self._adding:
-            self._refuses = True
-        self._take_added()  # Each was added before, or is told that it can't be.
+        self._refuses = True
         if not self._full:
             self._unwatch(self._listening)
         self._full = False
         self._listening.close()
+        for key in list(self._requests.get_map().values()):
+            if isinstance(key.data, Visitor):
+                self._unwatch(key.data.connected)
+                key.data.connected.close()
 
     def _end(self) -> None:
         """Refuse what is put from now on, in such a way that its producer is told.

@@ -11,13 +11,30 @@ memory, and what a main module does when it is imported is done once less.
 
 from __future__ import annotations
 
+import marshal
 import os
-import pickle
 import signal
 import socket
 
-from logpool._manager.server import Server, Sockets
+from logpool._manager.broker import Broker
 from logpool._process import directory, signals
+from logpool._transport.wire import UNIX, configure_socket
+
+
+class Sockets:
+    """What the manager process is handed. It can be pickled while a process is being started."""
+
+    def __init__(self, listening: socket.socket, sentinel: socket.socket, consumer: socket.socket) -> None:
+        """Keep them.
+
+        Args:
+            listening: On which producers connect.
+            sentinel: Its other end is closed when the manager process is to leave.
+            consumer: Connected to the parent, as the one that gets.
+        """
+        self.listening = listening
+        self.sentinel = sentinel
+        self.consumer = consumer
 
 
 def serve(sockets: Sockets, path: str | None, key: bytes, backlog: int) -> None:
@@ -33,8 +50,11 @@ def serve(sockets: Sockets, path: str | None, key: bytes, backlog: int) -> None:
     # it also survives producers that die while it writes to them, where the parent has SIGPIPE's default.
     signal.set_wakeup_fd(-1)  # A forked copy of an asyncio program would write to that program's own.
     signals.ignore(("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGPIPE"))
+    if sockets.listening.family != UNIX:
+        import hmac  # noqa: F401  # A handshake imports it. There may be no descriptor left for that by then.
     try:
-        Server(sockets, key, backlog).run()
+        consumer = configure_socket(sockets.consumer)
+        Broker(sockets.listening, sockets.sentinel, consumer, key, backlog).run()
     finally:
         directory.remove(path)
 
@@ -46,7 +66,7 @@ def main(pipe: int) -> None:
         pipe: The descriptor from which it reads what it needs.
     """
     with open(pipe, "rb") as source:
-        descriptors, arguments = pickle.load(source)
+        descriptors, arguments = marshal.load(source)
     serve(Sockets(*(socket.socket(fileno=descriptor) for descriptor in descriptors)), *arguments)
     # As a forked process ends: nothing is left to be done, and the parent waits.
     os._exit(0)

@@ -68,7 +68,7 @@ def check_backlog(backlog: int) -> int:
         raise TypeError(f"the log backlog must be an int, a number of bytes, such as 64 * 2**20, not {backlog!r}")
     if backlog <= 0:
         raise ValueError(f"the log backlog must be greater than 0 bytes, not {backlog}")
-    return backlog
+    return int(backlog)  # An enum's is no plain number.
 
 
 def only_one(name: str, value: T, by_other_name: T | None, *, default: T) -> T:

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from multiprocessing import process, util
 from multiprocessing.context import BaseContext
 
-from logpool._manager.server import Sockets
+from logpool._manager.main import Sockets
 from logpool._parent.manager_process import make_process
 from logpool._process import cpython, directory, forks, signals
 from logpool._process.hints import Any
@@ -41,8 +41,8 @@ CONNECTIONS_WAITING = 128
 """How many connections may wait to be accepted, as with the managers of `multiprocessing`."""
 
 DESCRIPTORS = 8
-"""How many descriptors the manager process opens before it serves the first worker: two selectors, a pair of sockets,
-and for each connection one more while it shakes hands."""
+"""How many descriptors the manager process opens before it serves the first workers: two selectors, and for each worker
+a connection and the ends of a pipe."""
 
 
 class State(enum.Enum):

@@ -11,14 +11,13 @@ the parent's (fork), or import the user's main module (forkserver, spawn).
 from __future__ import annotations
 
 import gc
+import marshal
 import os
-import pickle
 import sys
 from multiprocessing import process
 from multiprocessing.context import BaseContext
 
-from logpool._manager.main import serve
-from logpool._manager.server import Sockets
+from logpool._manager.main import Sockets, serve
 from logpool._process import cpython
 
 Arguments = tuple[str | None, bytes, int]
@@ -88,8 +87,8 @@ if sys.platform != "win32":
             try:
                 with open(write_end, "wb") as pipe:
                     # Before it is started, so that it never finds less, whatever happens to this process. A pipe has
-                    # room for that.
-                    pipe.write(pickle.dumps((descriptors, self.arguments)))
+                    # room for that. (By `marshal`, which the interpreter has anyway.)
+                    pipe.write(marshal.dumps((descriptors, self.arguments)))
                 command = [spawn.get_executable(), *options, "-c", COMMAND, SOURCE_FOLDER, str(read_end)]
                 return cpython.start_program(command, (read_end, its_end, *descriptors))
             finally:

@@ -29,12 +29,13 @@ import socket
 import threading
 import time
 from collections import deque
-from multiprocessing import AuthenticationError, connection, process
+from multiprocessing import process
 
 from logpool._process import directory, forks, signals
 from logpool._process.hints import TYPE_CHECKING, Any
 from logpool._transport import pipe
 from logpool._transport.consumer import Consumer
+from logpool._transport.handshake import PIPE, READY, SOCKET, introduce
 from logpool._transport.wire import (
     END,
     FROM,
@@ -44,12 +45,7 @@ from logpool._transport.wire import (
     MARK,
     NO_SIGNAL,
     PICKLED,
-    PIPE,
-    PIPED,
     PUT,
-    READY,
-    SOCKET,
-    STREAM_NUMBER,
     UNIX,
     Address,
     Frame,
@@ -329,25 +325,25 @@ class LogQueue(forks.ForkAware):
         """
         key = process.current_process().authkey if self._path is None else directory.read_key(self._path)
         # A write into a pipe without a reader would end a program that has SIGPIPE's default.
-        wanted = SOCKET if self._acknowledged or signals.broken_pipe_is_fatal() else PIPE
-        with signals.blocked():
-            # A handshake imports it. It may be interrupted by another, which would find half of it.
-            import hmac  # noqa: F401
+        kind = SOCKET if self._acknowledged or signals.broken_pipe_is_fatal() else PIPE
+        if self._acknowledged:
+            with signals.blocked():
+                # The handshake imports it. It may be interrupted by another, which would find half of it.
+                import hmac  # noqa: F401
+        connected = socket.socket(self._family, socket.SOCK_STREAM)
         try:
-            with connection.Client(self.address, authkey=key) as client:
-                client.send_bytes(wanted)
-                answer = client.recv_bytes()
-                kind, number = answer[: -STREAM_NUMBER.size], answer[-STREAM_NUMBER.size :]
-                if kind not in (READY, PIPED):
-                    raise ConnectionRefusedError("the process that listens there is no log manager")
-                connected = configure_socket(socket.fromfd(client.fileno(), self._family, socket.SOCK_STREAM))
-        except AuthenticationError as error:
-            raise ConnectionRefusedError(f"the log manager has another key: {error}") from error
-        (stream_number,) = STREAM_NUMBER.unpack(number)
-        if kind == READY:
-            return Stream(connected, stream_number)
-        with connected, signals.blocked():  # What is received and not yet an object's would never be closed.
-            return Stream(pipe.receive(connected), stream_number)
+            connected.setblocking(True)  # It has got what the program gave to `socket.setdefaulttimeout`.
+            connected.connect(self.address)
+            answer, number = introduce(connected, key, kind)
+            if answer == READY:
+                return Stream(configure_socket(connected), number)
+            with signals.blocked():  # What is received and not yet an object's would never be closed.
+                end = pipe.receive(connected)
+        except BaseException:
+            connected.close()
+            raise
+        connected.close()
+        return Stream(end, number)
 
     # Getting.
 

@@ -1,9 +1,7 @@
 """The wire format: frames, and what the manager process and its clients say to each other.
 
     producer                                   manager process
-             ◀── both sides prove their key ──▶
-             ── PIPE or SOCKET ───────────────▶           which kind of stream the producer can write into
-             ◀──────── READY or PIPED, number ──          PIPED: the end of a pipe follows (pipe.py)
+             ◀──────── handshake.py ──────────▶
              ── frame, frame, frame, ... ─────▶
              ◀──────────────── ACKNOWLEDGEMENT ──         of each frame, over AF_INET alone
 
@@ -79,17 +77,7 @@ Positions = tuple[tuple[int, int], ...]
 LARGE = 2**16
 """Bytes from which on it costs less to avoid a copy of a body than to make it."""
 
-# What a producer says when it connects, and what it is answered.
-
-PIPE = b"pipe"
-SOCKET = b"socket"
-READY = b"ready"
-PIPED = b"piped"
-STREAM_NUMBER = struct.Struct("!Q")
-"""Behind either: the stream's number, by which ORIGIN names it."""
-
-LONGEST_HELLO = 8
-"""Bytes."""
+# What the manager process says.
 
 ACKNOWLEDGEMENT = b"a"
 
