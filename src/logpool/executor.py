@@ -80,8 +80,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
     ) -> None:
         """Create an executor.
 
-        The manager process, through which the workers' records come, is started here with fork, and by the first
-        `submit` otherwise.
+        The manager process, through which the workers' records come, is started by the first `submit`.
 
         Args:
             max_workers: As for `ProcessPoolExecutor`.
@@ -309,14 +308,6 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             """End the workers, as `ProcessPoolExecutor.kill_workers` does. Their end is not reported."""
             self._crash_reporter.expected = True
             super().kill_workers()
-
-    def _before_pipes(self, *, forks: bool) -> None:
-        # A forked manager process that had the reading end of the call queue would keep the queue's feeder thread
-        # waiting after all workers have died (CPython's test_crash_big_data). With the other methods the manager is
-        # started with the first worker, like anything of the stock class's: a module that each worker imports may make
-        # an executor.
-        if forks:
-            self._started_relay()
 
     @contextlib.contextmanager
     def _around_worker_start(self) -> Iterator[None]:

@@ -41,15 +41,6 @@ class ExecutorHooks(ProcessPoolExecutor):
     The hooks have an underscore because that subclass is public.
     """
 
-    _safe_to_dynamically_spawn_children: bool
-
-    def _before_pipes(self, *, forks: bool) -> None:
-        """Do what must come before the pool has pipes. The constructor has checked its arguments.
-
-        Args:
-            forks: Whether the workers will be forked, all at the first `submit`.
-        """
-
     def _around_worker_start(self) -> contextlib.AbstractContextManager[None]:
         """Return what must be entered before a worker is started, and left after."""
         return contextlib.nullcontext()
@@ -61,8 +52,8 @@ class ExecutorHooks(ProcessPoolExecutor):
             thread: The thread. If this raises anything, the pool has none yet; the next `submit` makes another.
         """
 
-    # Assigned by the constructor (None, after its checks and before its pipes), by `submit` (the thread, which it then
-    # starts) and by `shutdown` (None). No other place is reached before the pipes, or knows the thread before it runs.
+    # Assigned by the constructor and by `shutdown` (None), and by `submit` (the thread, which it then starts). No other
+    # place knows the thread before it runs.
     @property
     def _executor_manager_thread(self) -> Any:  # Typeshed has another type for it.
         return self._pool_thread
@@ -71,8 +62,6 @@ class ExecutorHooks(ProcessPoolExecutor):
     def _executor_manager_thread(self, thread: Any) -> None:
         if thread is not None:
             self._before_pool_thread(thread)
-        elif not hasattr(self, "_pool_thread"):
-            self._before_pipes(forks=not self._safe_to_dynamically_spawn_children)
         self._pool_thread = thread
 
     # The one method that starts a worker, whether `submit` or the pool's thread wants it. (In 3.14.10 and
