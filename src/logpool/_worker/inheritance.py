@@ -25,7 +25,7 @@ import os
 import pickle
 import threading
 from collections.abc import Callable, Iterator
-from multiprocessing import parent_process, process, spawn, util
+from multiprocessing import parent_process, process, util
 
 from logpool._process import cpython, forks
 from logpool._process.hints import Any
@@ -201,6 +201,8 @@ class Key(process.AuthenticationString):  # type: ignore[name-defined, misc]
         reduced = self.plain.__reduce__()  # Raises TypeError unless a child is just being started.
         if (os.getpid(), threading.get_ident()) not in _starters and _heritage(os.getpid()) is None:
             return reduced
+        from multiprocessing import spawn  # Here, because forked children don't need it.
+
         # The path is set after the key is unpickled, and may be what `logpool` is found by.
         path = _Call(spawn.prepare, {"sys_path": spawn.get_preparation_data("")["sys_path"]})
         return _call_if_found("receive_key", self.plain, "argument", path)
