@@ -18,8 +18,8 @@ from logpool._transport.handshake import (
     HELLO_SIZE,
     MANAGER,
     NONCE_SIZE,
-    PRODUCER,
     NUMBER,
+    PRODUCER,
     PROOF_SIZE,
     READY,
     REFUSED,
@@ -65,7 +65,9 @@ def answering(theirs: socket.socket, say: Callable[[bytes, bytes], bytes]) -> It
 
 def test_both_sides_prove_that_they_have_the_key_and_do_not_say_it(ends: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = ends
-    with answering(theirs, lambda nonces, _: READY + NUMBER.pack(7) + prove(MANAGER, socket.AF_INET, KEY, nonces)) as got:
+    with answering(
+        theirs, lambda nonces, _: READY + NUMBER.pack(7) + prove(MANAGER, socket.AF_INET, KEY, nonces)
+    ) as got:
         assert introduce(ours, KEY, SOCKET) == (READY, 7)
     ((nonces, proof),) = got
     assert is_proof(proof, PRODUCER, socket.AF_INET, KEY, nonces)
