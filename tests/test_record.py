@@ -1348,3 +1348,44 @@ def test_name_and_level_of_a_record_arrive_plain_where_their_class_does_not() ->
         (35, int),
         ("LOUD", str),
     ]
+
+
+def test_a_frame_of_a_traceback_keeps_no_other_alive() -> None:
+    rebuilt = send(make("x", exc_info=info(caught(PlainError("x"), depth=3))))
+    assert rebuilt.exc_info is not None
+    for frame, line in traceback.walk_tb(rebuilt.exc_info[2]):
+        assert frame.f_back is None
+        assert frame.f_lineno == line
+        assert dict(frame.f_locals) == {}
+        frame.clear()
+    assert "in raise_it\n" in FORMATTER.formatException(rebuilt.exc_info)
+
+
+def test_frames_of_one_code_are_told_apart_by_their_modules() -> None:
+    code = compile("1 / 0\n1 / 0", "template", "exec")
+    for module in ("first", "second", None, 5):
+        with pytest.raises(ZeroDivisionError) as raised:
+            exec(code, {"__name__": module, "__file__": f"{module}.py"})
+        rebuilt = send(make("x", exc_info=info(raised.value)))
+        assert rebuilt.exc_info is not None
+        *_, (frame, line) = traceback.walk_tb(rebuilt.exc_info[2])
+        assert frame.f_globals["__name__"] == (None if module == 5 else module)
+        assert frame.f_globals["__file__"] == f"{module}.py"
+        assert (frame.f_code.co_filename, line) == ("template", 1)
+
+
+def test_tracebacks_of_other_lines_of_one_function_are_told_apart() -> None:
+    def divide(which: int) -> None:
+        if which:
+            1 / 0  # noqa: B018
+        1 / 0  # noqa: B018
+
+    lines = set()
+    for which in (0, 1, 0, 1):
+        with pytest.raises(ZeroDivisionError) as raised:
+            divide(which)
+        rebuilt = send(make("x", exc_info=info(raised.value)))
+        assert rebuilt.exc_info is not None
+        assert FORMATTER.formatException(rebuilt.exc_info) == FORMATTER.formatException(info(raised.value))
+        lines.add(traceback.extract_tb(rebuilt.exc_info[2])[-1].lineno)
+    assert len(lines) == 2

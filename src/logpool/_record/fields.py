@@ -50,15 +50,18 @@ ASK: dict[str, Callable[[Any], Any]] = {
 }
 """What `%` can ask an argument for, and how it asks: of a subclass of int or float it takes the number itself."""
 
-Frames = list[tuple[str, str, str, str | None, str | None, int, tuple[int | None, ...]]]
-"""Plain data of a traceback: of each frame the file, function, its qualified name, the module's name and file, the
-line, and the lines and columns that Python underlines."""
+Frame = tuple[str, str, str, str | None, str | None, int, tuple[int | None, ...]]
+"""Plain data of a traceback's frame: the file, function, its qualified name, the module's name and file, the line, and
+the lines and columns that Python underlines."""
 
 LOOKED_INTO = (NameError, AttributeError, ImportError, SyntaxError)
 """Exceptions of which Python prints more than their texts: it suggests other names, or shows source."""
 
 MOST_TRACEBACKS = 1024
 """How many tracebacks each process knows at most."""
+
+MOST_FRAMES = 2048
+"""How many frames of tracebacks each process knows at most."""
 
 NO_POSITIONS = (None, None, None, None)
 

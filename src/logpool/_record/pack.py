@@ -17,15 +17,16 @@ import itertools
 import pickle
 import sys
 from collections.abc import Callable
-from types import FunctionType, TracebackType
+from types import CodeType, FunctionType, TracebackType
 
 from logpool._process.hints import Any
 from logpool._record.fields import (
     INTERPRETERS_MAIN_MODULE,
     MAIN_MODULE,
+    MOST_FRAMES,
     NO_POSITIONS,
     PLAIN,
-    Frames,
+    Frame,
     Packed,
     is_all_by_value,
     name_of,
@@ -204,7 +205,12 @@ class _ExceptionPickler(_Pickler):
         return NotImplemented if value is self.itself else super().reducer_override(value)
 
 
-def frames_of(traceback: TracebackType | None) -> Frames:
+_frames: dict[tuple[Any, ...], tuple[CodeType, Frame]] = {}
+"""Frames that were in a traceback before, by what they are made of. The code is kept, so that its identity stays its
+own: to compare it, or to find the columns of an instruction in it, takes the longer the longer the function is."""
+
+
+def frames_of(traceback: TracebackType | None) -> list[Frame]:
     """Make plain data of a traceback.
 
     Args:
@@ -213,19 +219,27 @@ def frames_of(traceback: TracebackType | None) -> Frames:
     Returns:
         What `make_traceback` takes.
     """
-    frames: Frames = []
+    frames: list[Frame] = []
     while traceback is not None:
         frame = traceback.tb_frame
-        code = frame.f_code
-        module, file = (
-            plain_str(value) if isinstance(value, str) else None
-            for value in (frame.f_globals.get("__name__"), frame.f_globals.get("__file__"))
-        )
-        # As the module traceback looks them up.
-        index = traceback.tb_lasti // 2
-        found = next(itertools.islice(code.co_positions(), index, None), NO_POSITIONS) if index >= 0 else NO_POSITIONS
-        frames.append(
-            (code.co_filename, code.co_name, code.co_qualname, module, file, traceback.tb_lineno or 0, tuple(found))
-        )
+        code, instruction, line = frame.f_code, traceback.tb_lasti, traceback.tb_lineno or 0
+        module, file = frame.f_globals.get("__name__"), frame.f_globals.get("__file__")
+        module = plain_str(module) if isinstance(module, str) else None
+        file = plain_str(file) if isinstance(file, str) else None
+        key = id(code), instruction, line, module, file
+        if (known := _frames.get(key)) is None:
+            if len(_frames) >= MOST_FRAMES:
+                _frames.clear()
+            positions = _positions_of(code, instruction)
+            known = code, (code.co_filename, code.co_name, code.co_qualname, module, file, line, positions)
+            _frames[key] = known
+        frames.append(known[1])
         traceback = traceback.tb_next
     return frames
+
+
+def _positions_of(code: CodeType, instruction: int) -> tuple[int | None, ...]:
+    """Return the lines and columns that Python underlines, as the module traceback looks them up."""
+    if instruction < 0:
+        return NO_POSITIONS
+    return tuple(next(itertools.islice(code.co_positions(), instruction // 2, None), NO_POSITIONS))

@@ -11,11 +11,11 @@ import marshal
 import operator
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from types import CodeType, TracebackType
+from collections.abc import Callable, Mapping, Sequence
+from types import CodeType, FrameType, FunctionType, TracebackType
 
 from logpool._process.hints import Any
-from logpool._record.fields import LOOKED_INTO, MOST_TRACEBACKS, NO_POSITIONS, LostError, Packed
+from logpool._record.fields import LOOKED_INTO, MOST_FRAMES, MOST_TRACEBACKS, NO_POSITIONS, Frame, LostError, Packed
 
 _prints_same: dict[bytes, bool] = {}
 """Of tracebacks, whether they print here as in the worker."""
@@ -178,7 +178,7 @@ def _stand_in_class(error: bool, module: str, name: str) -> type[BaseException]:
     return type(name.rpartition(".")[2], (base,), namespace)
 
 
-def make_traceback(frames: Iterable[tuple[Any, ...]]) -> TracebackType | None:
+def make_traceback(frames: Sequence[Frame]) -> TracebackType | None:
     """Make a traceback that prints like the one in the worker did. It can't have the frames' variables.
 
     The library tblib does the same, but its frames have other columns, so that Python underlines the wrong text.
@@ -190,30 +190,45 @@ def make_traceback(frames: Iterable[tuple[Any, ...]]) -> TracebackType | None:
         A traceback; None if there are no frames.
     """
     traceback = None
-    for filename, name, qualified, module, file, line, positions in reversed(list(frames)):
-        known = positions
-        try:
-            code = _raising_code(filename, name, qualified, line, known)
-        except ValueError:  # Code that a program has made may have an end that comes before its start.
-            known = NO_POSITIONS
-            code = _raising_code(filename, name, qualified, line, known)
-        # A frame comes of running code alone. This one raises NameError, at the position wanted.
-        try:
-            exec(code, {"__name__": module, "__file__": file}, {})
-        except NameError as error:
-            made: Any = error.__traceback__
-            # Without columns, as from a worker that was started with -X no_debug_ranges: nothing is underlined.
-            instruction = -1 if None in known else made.tb_next.tb_lasti
-            traceback = TracebackType(traceback, made.tb_next.tb_frame, instruction, line)
+    for frame in reversed(frames):
+        traceback = TracebackType(traceback, *_make_frame(*frame), frame[5])
     return traceback
 
 
-@functools.lru_cache(maxsize=1024)
-def _raising_code(filename: str, name: str, qualified: str, line: int, positions: tuple[int | None, ...]) -> CodeType:
+@functools.lru_cache(maxsize=MOST_FRAMES)
+def _make_frame(
+    filename: str,
+    name: str,
+    qualified: str,
+    module: str | None,
+    file: str | None,
+    line: int,
+    positions: tuple[int | None, ...],
+) -> tuple[FrameType, int]:
+    """Return a frame, which tracebacks share, and the place of the instruction in its code that has the positions.
+
+    It is the frame of a generator that isn't started: so no code is run for it, and it refers to no caller's frame.
+    """
+    try:
+        code = _make_code(filename, name, qualified, line, positions)
+    except ValueError:  # Code that a program has made may have an end that comes before its start.
+        positions = NO_POSITIONS
+        code = _make_code(filename, name, qualified, line, positions)
+    frame = FunctionType(code, {"__name__": module, "__file__": file})().gi_frame
+    # Without columns, as from a worker that was started with -X no_debug_ranges: nothing is underlined.
+    found = list(code.co_positions())
+    return frame, found.index(positions) * 2 if None not in positions and positions in found else -1
+
+
+def _make_code(filename: str, name: str, qualified: str, line: int, positions: tuple[int | None, ...]) -> CodeType:
+    """Return the code of a generator function with all it does at one place."""
     import ast  # Here, because most programs log no exception before they have started.
 
     first, last, column, end = positions if None not in positions else (max(line, 1), max(line, 1), 0, 0)
-    place: Any = {"lineno": first, "end_lineno": last, "col_offset": column, "end_col_offset": end}
-    statement = ast.Expr(ast.Name("raising", ast.Load(), **place), **place)
-    code = compile(ast.Module([statement], []), "", "exec")
+    tree = ast.parse("def made(): yield")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt | ast.expr):
+            node.lineno, node.end_lineno, node.col_offset, node.end_col_offset = first, last, column, end  # type: ignore[assignment]
+    module: CodeType = compile(tree, "", "exec")
+    code = next(constant for constant in module.co_consts if isinstance(constant, CodeType))
     return code.replace(co_filename=filename, co_name=name, co_qualname=qualified)
