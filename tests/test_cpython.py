@@ -622,6 +622,12 @@ def test_each_new_handler_is_in_the_list_of_handlers() -> None:
     assert logging._handlerList[-1]() is handler
 
 
+@pytest.mark.parametrize(("style", "template"), [("%", "%(message)s"), ("{", "{message}"), ("$", "$message")])
+def test_a_formatter_tells_its_template(style: Any, template: str) -> None:
+    assert logging.Formatter(template, style=style)._style._fmt == template
+    assert logging.Formatter()._style._fmt == "%(message)s"
+
+
 def test_configurations_disable_existing_loggers_by_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setattr(logging.config, "_handle_existing_loggers", lambda existing, *args: seen.extend(existing))

@@ -18,6 +18,7 @@ from logging.handlers import QueueListener
 from logpool._parent.call_site import call_from, call_handlers
 from logpool._parent.jobs import Job, Jobs
 from logpool._parent.record_factory import by_factory
+from logpool._parent.stock_handlers import only_print
 from logpool._process import forks
 from logpool._process.hints import Any
 from logpool._record.label import Values, read_label
@@ -276,7 +277,7 @@ class RelayListener(QueueListener, forks.ForkAware):
             values: Values | None = None
             try:
                 if not flag:
-                    record = rebuild(body)
+                    record = rebuild(body, self._only_print)
                     job = active.get(record.__dict__.get("jobId")) if active else None
                 elif flag in (MARK, FROM):
                     if self._note(frame, frames) and self._has_thread:
@@ -284,7 +285,7 @@ class RelayListener(QueueListener, forks.ForkAware):
                     continue
                 elif flag == LABELLED:
                     label, flat = split_label(body)
-                    record = rebuild(flat)
+                    record = rebuild(flat, self._only_print)
                     number, values = read_label(label)
                     job = active.get(number)
                 else:
@@ -328,6 +329,9 @@ class RelayListener(QueueListener, forks.ForkAware):
         if kind == FLUSH:
             self._end_flush(int(rest), reached=True)
         return False
+
+    def _only_print(self, record: LogRecord) -> bool:
+        return only_print(record, None if self._by_logger else self.handlers)
 
     def _handle_with(self, values: Values, record: LogRecord) -> None:
         for variable, value in values:

@@ -454,6 +454,11 @@ def level_names() -> dict[int, str]:
     return logging._levelToName
 
 
+def template_of(formatter: logging.Formatter) -> str:
+    """Return what a formatter formats records by, in the style that it has."""
+    return formatter._style._fmt
+
+
 def captures_warnings() -> bool:
     """Return whether `logging.captureWarnings` is on."""
     return warnings.showwarning is logging._showwarning  # type: ignore[attr-defined]

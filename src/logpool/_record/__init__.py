@@ -10,6 +10,7 @@ What differs from a record of the parent's own:
   another class, which prints as the argument did in the worker (pack_args.py).
 - `exc_text` is set, to the traceback as the worker prints it, where the parent can't have the exception, or would print
   it otherwise: without a suggested name, say. A formatter with a `formatException` of its own isn't asked then.
+  Where it would print the same, and nothing can notice it (_parent/stock_handlers.py), it is set as well.
 - `exc_info` is None where the exception can't be pickled or unpickled. Formatters print `exc_text` then.
 - The traceback in `exc_info` has no variables.
 - An attribute that can't be pickled or unpickled, or that has a `__del__`, is its `repr`.

@@ -257,6 +257,8 @@ def _flatten_exception(
         return None
     # Apart from such a text: the parent needs this one only if it prints another.
     state["exc_text"] = None
+    if hasattr(sys, "tracebacklimit"):
+        flat["limit"] = safe_repr(sys.tracebacklimit)
     return info
 
 

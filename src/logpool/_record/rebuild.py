@@ -43,11 +43,13 @@ class FactoryRecord(LogRecord):
     """A record that a factory of the worker's has made, which is a plain one otherwise."""
 
 
-def rebuild(flat: bytes | memoryview) -> LogRecord:
+def rebuild(flat: bytes | memoryview, only_print: Callable[[LogRecord], bool] | None = None) -> LogRecord:
     """Make a record of bytes.
 
     Args:
         flat: What `flatten` returned.
+        only_print: Tells whether the record will be printed, and its exception with it, by nothing but formatters of
+            the standard library. Then it has the exception's text at once. None: that isn't known.
 
     Returns:
         The record.
@@ -68,12 +70,18 @@ def rebuild(flat: bytes | memoryview) -> LogRecord:
     if added is not None:
         record.__dict__.update(added)
         if parts is not None:
-            _add_parts(record.__dict__, parts)
+            text = _add_parts(record.__dict__, parts)
+            if text is not None and only_print is not None and only_print(record):
+                record.exc_text = text
     return record
 
 
-def _add_parts(state: dict[str, Any], flat: dict[str, Any]) -> None:
-    """Add what isn't plain to a record's attributes."""
+def _add_parts(state: dict[str, Any], flat: dict[str, Any]) -> str | None:
+    """Add what isn't plain to a record's attributes.
+
+    Returns:
+        The text that a formatter will make of the exception; None: that isn't known, or it has it already.
+    """
     unpacker = Unpacker(flat["exceptions"]) if "exceptions" in flat else _UNPACKER
     if "args" in flat:
         load_argument = load if unpacker is _UNPACKER else unpacker.load
@@ -83,11 +91,10 @@ def _add_parts(state: dict[str, Any], flat: dict[str, Any]) -> None:
             state[name] = unpacker.unpack(value)
     if "odd" in flat:
         state["exc_info"] = unpacker.unpack(flat["odd"])
-    if "exc_info" in flat:
-        _add_exception(state, flat, unpacker)
+    return _add_exception(state, flat, unpacker) if "exc_info" in flat else None
 
 
-def _add_exception(state: dict[str, Any], flat: dict[str, Any], unpacker: Unpacker) -> None:
+def _add_exception(state: dict[str, Any], flat: dict[str, Any], unpacker: Unpacker) -> str | None:
     if "exc_info" in flat:
         with contextlib.suppress(LostError):
             value = unpacker.exception(flat["exc_info"])
@@ -95,7 +102,10 @@ def _add_exception(state: dict[str, Any], flat: dict[str, Any], unpacker: Unpack
             state["exc_info"] = (type(value), value, traceback)
     if "exc_text" in flat:
         info, text = state["exc_info"], flat["exc_text"]
-        state["exc_text"] = None if info and unpacker.prints_as(info, flat["exc_info"], text) else text
+        if info and unpacker.prints_as(info, flat["exc_info"], text, flat.get("limit")):
+            return text  # type: ignore[no-any-return]
+        state["exc_text"] = text
+    return None
 
 
 def _rebuild_any(flat: dict[str, Any]) -> LogRecord:

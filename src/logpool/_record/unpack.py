@@ -71,7 +71,7 @@ class Unpacker:
             raise LostError
         return self._loaded[number]
 
-    def prints_as(self, info: tuple[Any, BaseException, Any], itself: int, text: str) -> bool:
+    def prints_as(self, info: tuple[Any, BaseException, Any], itself: int, text: str, limit: str | None) -> bool:
         """Tell whether an exception prints here, with its traceback, as it did in the worker.
 
         What is printed comes from the frames, links, notes and texts of the exceptions. So it is tried once for each
@@ -82,11 +82,12 @@ class Unpacker:
             info: An `exc_info`.
             itself: The exception's.
             text: What the worker has printed.
+            limit: The `repr` of the worker's `sys.tracebacklimit`; None: it has none.
         """
         try:
             if info[2] is not info[1].__traceback__:
                 return _format(info) == text
-            parts: list[object] = [itself]
+            parts: list[object] = [itself, limit, getattr(sys, "tracebacklimit", None)]
             for number, flat in enumerate(self._flat):
                 exception = self._loaded[number]
                 if isinstance(exception, LOOKED_INTO):
