@@ -99,6 +99,10 @@ class Data:
     items: list[Any]
 
 
+class OtherPath(pathlib.PurePosixPath):
+    pass
+
+
 Point = collections.namedtuple("Point", "x y")
 
 
@@ -629,6 +633,74 @@ def test_an_object_arrives_as_an_argument(template: str, arg: object) -> None:
         assert rebuilt.msg == record.msg
         assert same(rebuilt.args, record.args)
         assert rebuilt.getMessage() == record.getMessage()
+
+
+BY_VALUE = [
+    pathlib.Path("/var/lib/batch.csv"),
+    pathlib.Path("relative/\udc80"),
+    pathlib.Path(),
+    pathlib.Path("/" + "x" * 5000),
+    pathlib.PurePosixPath("/a"),
+    datetime.date(2024, 2, 29),
+    datetime.timedelta(days=1, microseconds=3),
+    decimal.Decimal("1.50"),
+    uuid.UUID(int=7),
+]
+
+
+@pytest.mark.parametrize("value", BY_VALUE, ids=lambda value: repr(value)[:40])
+def test_what_prints_by_its_value_arrives_wherever_it_is(value: Any) -> None:
+    nested = {"user": {"id": 1, "files": [value, "x", {"more": value, "plain": (1, {2})}]}, 5: value}
+    for record in (
+        make("%s %r", value, 1),
+        make("%s %r", "plain", [value, [1]]),
+        make("%s %r", (value, 1), {value}),
+        make("%(a)s %(b)r", {"a": value, "b": [value]}),
+        make("x", extra={"value": value, "nested": nested, "plain": 7}),
+        make("%s", value, extra={"nested": nested, "tuple": (value, (1,)), "set": {value}, "key": {value: 1}}),
+        make("%s", value, extra={"nested": nested, "other": Color.RED}),
+        make("%s", value, extra={"nested": nested}, exc_info=info(caught(PlainError("x")))),
+    ):
+        before = {name: repr(item) for name, item in record.__dict__.items()}
+        rebuilt = send(record)
+        assert {name: repr(item) for name, item in record.__dict__.items()} == before
+        assert list(rebuilt.__dict__) == list(before)
+        assert rebuilt.msg == record.msg
+        assert rebuilt.getMessage() == record.getMessage()
+        for name in {*record.__dict__} - {*FIELDS} | {"args"}:
+            assert same(rebuilt.__dict__[name], record.__dict__[name]), name
+            assert repr(rebuilt.__dict__[name]) == repr(record.__dict__[name]), name
+
+
+def test_a_path_that_a_template_does_not_fit_is_left_to_the_parents_handlers() -> None:
+    rebuilt = send(make("%d", pathlib.Path("/a")))
+    assert (rebuilt.msg, rebuilt.args) == ("%d", (pathlib.Path("/a"),))
+
+
+def test_records_may_share_a_path_since_it_cannot_be_changed() -> None:
+    first, second = (send(make("%s", pathlib.Path("/shared"))).args[0] for _ in range(2))
+    assert first == second == pathlib.Path("/shared")
+    with pytest.raises(AttributeError):
+        first.attribute = 1
+
+
+def test_a_path_of_another_class_arrives_as_one() -> None:
+    path = OtherPath("/a")
+    rebuilt = send(make("%s", path, extra={"nested": [path]}))
+    assert [type(item) for item in (rebuilt.args[0], rebuilt.__dict__["nested"][0])] == [OtherPath, OtherPath]
+
+
+def test_containers_that_are_nested_deeply_or_in_themselves_arrive_with_paths_in_them() -> None:
+    path = pathlib.Path("/a")
+    chain: list[Any] = [path]
+    for _ in range(100):
+        chain = [chain]
+    circle: list[Any] = [path]
+    circle.append(circle)
+    for value in (chain, circle):
+        rebuilt = send(make("%s", value, extra={"value": value}))
+        assert repr(rebuilt.__dict__["value"]) == repr(value)
+        assert rebuilt.getMessage() == str(value)
 
 
 def test_objects_arrive_as_values_of_a_mapping() -> None:

@@ -1,6 +1,7 @@
 """`flatten`: makes bytes of a log record, in the worker.
 
     a record of plain values                one tuple of them
+    one with paths, dates and the like      that tuple, the attributes that were added, and where those are
     one with others in it                   that tuple, the plain attributes that were added, and what isn't plain
     one that `logging` doesn't make so      a dict
 
@@ -22,6 +23,7 @@ from collections.abc import Callable, Mapping
 from logging import LogRecord, getLogRecordFactory
 
 from logpool._process.hints import Any
+from logpool._record.by_value import OtherValueError, Place, separate
 from logpool._record.fields import (
     CONTAINERS,
     FIELDS,
@@ -67,18 +69,16 @@ def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, 
     state = record.__dict__
     usual = type(record) is LogRecord and type(state.get("msg")) is str and getLogRecordFactory() is LogRecord
     try:
-        if (
-            usual
-            and state["exc_info"] is None
-            and type(args := state["args"]) is tuple
-            and PLAIN.issuperset(map(type, args))
-        ):
-            if len(state) == len(FIELDS):
+        if usual and state["exc_info"] is None:
+            args_are_plain = type(args := state["args"]) is tuple and PLAIN.issuperset(map(type, args))
+            if args_are_plain and len(state) == len(FIELDS):
                 return marshal.dumps((*_values(state), *job), 2)
             added = _added(state)
-            if added is not None and PLAIN.issuperset(map(type, added.values())):
-                return marshal.dumps(((*_values(state), *job), added, None), 2)
-    except (KeyError, TypeError, ValueError):  # An attribute is missing, or isn't plain, or is too large.
+            if added is not None:
+                if args_are_plain and PLAIN.issuperset(map(type, added.values())):
+                    return marshal.dumps(((*_values(state), *job), added, None), 2)
+                return _flatten_by_value(state, added, job, args_are_plain=args_are_plain)
+    except Exception:  # An attribute is missing, or is something else, or too large; or this is the depth of recursion.
         pass
     depth = getattr(_local, "depth", 0)
     _local.depth = depth + 1
@@ -100,6 +100,32 @@ def _added(state: dict[Any, Any]) -> dict[Any, Any] | None:
     if names[: len(FIELDS)] != FIELDS or "getMessage" in state:
         return None
     return {name: state[name] for name in names[len(FIELDS) :]}
+
+
+def _flatten_by_value(
+    state: dict[str, Any], added: dict[Any, Any], job: Job | tuple[()], *, args_are_plain: bool
+) -> bytes:
+    """Make bytes of a record whose arguments, and attributes that were added, are plain or by value.
+
+    Args:
+        state: The record's attributes.
+        added: Those that were added.
+        job: As for `flatten`.
+        args_are_plain: Whether it is known that the arguments are plain.
+
+    Raises:
+        Exception: It isn't such a record.
+    """
+    in_args: list[Place] = []
+    in_added: list[Place] = []
+    if not args_are_plain:
+        args = state["args"]
+        if type(args) is not tuple and type(args) is not dict:
+            raise OtherValueError
+        state = {**state, "args": separate(args, in_args)}
+    if added:
+        added = separate(added, in_added)
+    return marshal.dumps(((*_values(state), *job), added, (in_args, in_added)), 2)
 
 
 def _flatten_parts(record: LogRecord, job: Job | tuple[()]) -> bytes | None:

@@ -10,6 +10,7 @@ from logging import LogRecord
 from types import MemberDescriptorType
 
 from logpool._process.hints import Any
+from logpool._record.by_value import restore
 from logpool._record.fields import FIELDS, JOB_FIELDS, LostError, Packed, probe, safe_repr
 from logpool._record.unpack import Unpacker, load, make_traceback
 from logpool._record.unpack_args import unpack_args
@@ -68,8 +69,15 @@ def rebuild(flat: bytes | memoryview, only_print: Callable[[LogRecord], bool] | 
     if type(record.created) is float:
         record.relativeCreated = (record.created - _PROCESS_START) * 1000
     if added is not None:
+        if type(parts) is tuple:
+            in_args, in_added = parts
+            args: Any = record.args
+            restore(args, in_args)
+            if type(args) is list:
+                record.args = tuple(args)
+            restore(added, in_added)
         record.__dict__.update(added)
-        if parts is not None:
+        if type(parts) is dict:
             text = _add_parts(record.__dict__, parts)
             if text is not None and only_print is not None and only_print(record):
                 record.exc_text = text

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import pickle
 from collections.abc import Callable
 
 from logpool._process.hints import Any
-from logpool._record.fields import ASK, PATH, Arguments, name_of
+from logpool._record.by_value import make_path
+from logpool._record.fields import ASK, Arguments, name_of
 
 
 class PrintedArgument:
@@ -74,16 +74,9 @@ def unpack_args(message: str, arguments: Arguments, load: Callable[[bytes], Any]
     return text, ()
 
 
-@functools.cache
-def _path_class() -> Any:
-    import pathlib  # Here, as a program may have no paths.
-
-    return getattr(pathlib, PATH)
-
-
 def _argument(argument: Any, load: Callable[[bytes], Any]) -> Any:
     if type(argument) is str:
-        return _path_class()(argument)
+        return make_path(argument)
     pickled, printed = (argument, {}) if type(argument) is bytes else argument
     try:
         value = pickle.loads(pickled) if pickled is argument else load(pickled)
