@@ -54,19 +54,31 @@ def log_fields(count: int) -> None:
         logger.info("processed item %d of %s in %.3f seconds", index, "the batch", 0.1234, extra=extra)
 
 
+PATHS = [pathlib.Path(f"/var/lib/application/batch-{number}.csv") for number in range(500)]
+"""Those that a program works on: many, and each comes up again."""
+
+
 def log_path(count: int) -> None:
     """Logs as `log` does, with a path in the place of a str: an object."""
     logger = logging.getLogger(LOGGER_NAME)
-    path = pathlib.Path("/var/lib/application/batch.csv")
     for index in range(count):
+        path = PATHS[index % len(PATHS)]
+        logger.info("processed item %d of %s in %.3f seconds", index, path, 0.1234)
+
+
+def log_new_path(count: int) -> None:
+    """Logs as `log_path` does, with a path that comes up once, made for the record."""
+    logger = logging.getLogger(LOGGER_NAME)
+    for index in range(count):
+        path = pathlib.Path(f"/var/lib/application/batch-{index}.csv")
         logger.info("processed item %d of %s in %.3f seconds", index, path, 0.1234)
 
 
 def log_nested(count: int) -> None:
     """Logs as `log` does, with a field that is a dict of dicts with a path in it."""
     logger = logging.getLogger(LOGGER_NAME)
-    path = pathlib.Path("/var/lib/application/batch.csv")
     for index in range(count):
+        path = PATHS[index % len(PATHS)]
         extra = {"context": {"user": {"id": index, "name": "somebody"}, "file": path}}
         logger.info("processed item %d of %s in %.3f seconds", index, "the batch", 0.1234, extra=extra)
 
@@ -93,6 +105,7 @@ KINDS = {
     "plain": log,
     "fields": log_fields,
     "path": log_path,
+    "new path": log_new_path,
     "nested": log_nested,
     "exception": log_exception,
 }

@@ -71,9 +71,10 @@ def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, 
     try:
         if usual and state["exc_info"] is None:
             args_are_plain = type(args := state["args"]) is tuple and PLAIN.issuperset(map(type, args))
-            if args_are_plain and len(state) == len(FIELDS):
+            has_more = len(state) != len(FIELDS)
+            if args_are_plain and not has_more:
                 return marshal.dumps((*_values(state), *job), 2)
-            added = _added(state)
+            added = _added(state) if has_more else {}
             if added is not None:
                 if args_are_plain and PLAIN.issuperset(map(type, added.values())):
                     return marshal.dumps(((*_values(state), *job), added, None), 2)

@@ -10,7 +10,7 @@ from logging import LogRecord
 from types import MemberDescriptorType
 
 from logpool._process.hints import Any
-from logpool._record.by_value import restore
+from logpool._record.by_value import Place, restore
 from logpool._record.fields import FIELDS, JOB_FIELDS, LostError, Packed, probe, safe_repr
 from logpool._record.unpack import Unpacker, load, make_traceback
 from logpool._record.unpack_args import unpack_args
@@ -70,18 +70,23 @@ def rebuild(flat: bytes | memoryview, only_print: Callable[[LogRecord], bool] | 
         record.relativeCreated = (record.created - _PROCESS_START) * 1000
     if added is not None:
         if type(parts) is tuple:
-            in_args, in_added = parts
-            args: Any = record.args
-            restore(args, in_args)
-            if type(args) is list:
-                record.args = tuple(args)
-            restore(added, in_added)
+            _restore(record, added, *parts)
         record.__dict__.update(added)
         if type(parts) is dict:
             text = _add_parts(record.__dict__, parts)
             if text is not None and only_print is not None and only_print(record):
                 record.exc_text = text
     return record
+
+
+def _restore(record: LogRecord, added: dict[Any, Any], in_args: list[Place], in_added: list[Place]) -> None:
+    """Put back what is by value among a record's arguments, and in the attributes that were added."""
+    args: Any = record.args
+    restore(args, in_args)
+    if type(args) is list:
+        record.args = tuple(args)
+    if in_added:
+        restore(added, in_added)
 
 
 def _add_parts(state: dict[str, Any], flat: dict[str, Any]) -> str | None:
