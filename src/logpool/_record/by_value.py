@@ -44,8 +44,6 @@ def separate(container: Any, places: list[Place], place: Place = ()) -> Any:
     if len(place) > DEEPEST:
         raise OtherValueError
     if type(container) is dict:
-        if not PLAIN.issuperset(map(type, container)):
-            raise OtherValueError
         made = container.copy()
         pairs = made.items()
     else:
@@ -53,12 +51,17 @@ def separate(container: Any, places: list[Place], place: Place = ()) -> Any:
         pairs = enumerate(made)
     for key, value in pairs:
         kind: Any = type(value)
+        if type(key) not in PLAIN:
+            raise OtherValueError
         if kind in PLAIN:
             continue
         if kind is dict or kind is list:
             made[key] = separate(value, places, (*place, key))
+        elif is_path(kind):
+            made[key] = str(value)
+            places.append((*place, key))
         elif is_by_value(kind):
-            made[key] = str(value) if is_path(kind) else pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+            made[key] = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
             places.append((*place, key))
         elif not is_plain(value):
             raise OtherValueError

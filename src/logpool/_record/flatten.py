@@ -46,6 +46,7 @@ NESTED_TOO_DEEPLY = 2
 log in turn. From this depth on, these methods aren't called: else there might be no end."""
 
 _values = operator.itemgetter(*FIELDS)
+_ARGS = FIELDS.index("args")
 
 _report = logging.NullHandler().handleError
 _local = threading.local()
@@ -119,14 +120,15 @@ def _flatten_by_value(
     """
     in_args: list[Place] = []
     in_added: list[Place] = []
+    values = [*_values(state), *job]
     if not args_are_plain:
         args = state["args"]
         if type(args) is not tuple and type(args) is not dict:
             raise OtherValueError
-        state = {**state, "args": separate(args, in_args)}
+        values[_ARGS] = separate(args, in_args)
     if added:
         added = separate(added, in_added)
-    return marshal.dumps(((*_values(state), *job), added, (in_args, in_added)), 2)
+    return marshal.dumps((tuple(values), added, (in_args, in_added)), 2)
 
 
 def _flatten_parts(record: LogRecord, job: Job | tuple[()]) -> bytes | None:

@@ -71,7 +71,8 @@ def rebuild(flat: bytes | memoryview, only_print: Callable[[LogRecord], bool] | 
     if added is not None:
         if type(parts) is tuple:
             _restore(record, added, *parts)
-        record.__dict__.update(added)
+        if added:
+            record.__dict__.update(added)
         if type(parts) is dict:
             text = _add_parts(record.__dict__, parts)
             if text is not None and only_print is not None and only_print(record):
