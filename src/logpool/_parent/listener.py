@@ -268,7 +268,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         active: dict[Any, Job] = jobs.active
         waiting = jobs.waiting
         job: Job | None
-        handle = self.handle
+        handle, only_print = self.handle, self._only_print
         for frame in frames:
             if waiting:
                 job = None  # So that its context is freed.
@@ -277,7 +277,7 @@ class RelayListener(QueueListener, forks.ForkAware):
             values: Values | None = None
             try:
                 if not flag:
-                    record = rebuild(body, self._only_print)
+                    record = rebuild(body, only_print)
                     job = active.get(record.__dict__.get("jobId")) if active else None
                 elif flag in (MARK, FROM):
                     if self._note(frame, frames) and self._has_thread:
@@ -285,7 +285,7 @@ class RelayListener(QueueListener, forks.ForkAware):
                     continue
                 elif flag == LABELLED:
                     label, flat = split_label(body)
-                    record = rebuild(flat, self._only_print)
+                    record = rebuild(flat, only_print)
                     number, values = read_label(label)
                     job = active.get(number)
                 else:

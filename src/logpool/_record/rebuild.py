@@ -69,25 +69,28 @@ def rebuild(flat: bytes | memoryview, only_print: Callable[[LogRecord], bool] | 
     if type(record.created) is float:
         record.relativeCreated = (record.created - _PROCESS_START) * 1000
     if added is not None:
-        if type(parts) is tuple:
-            _restore(record, added, *parts)
-        if added:
-            record.__dict__.update(added)
-        if type(parts) is dict:
-            text = _add_parts(record.__dict__, parts)
+        state = record.__dict__
+        if parts is None:
+            state.update(added)
+        elif type(parts) is tuple:
+            _restore(state, added, *parts)
+        else:
+            state.update(added)
+            text = _add_parts(state, parts)
             if text is not None and only_print is not None and only_print(record):
                 record.exc_text = text
     return record
 
 
-def _restore(record: LogRecord, added: dict[Any, Any], in_args: list[Place], in_added: list[Place]) -> None:
-    """Put back what is by value among a record's arguments, and in the attributes that were added."""
-    args: Any = record.args
+def _restore(state: dict[str, Any], added: dict[Any, Any], in_args: list[Place], in_added: list[Place]) -> None:
+    """Put back what is by value among a record's arguments, and add the attributes that were added."""
+    args = state["args"]
     restore(args, in_args)
     if type(args) is list:
-        record.args = tuple(args)
-    if in_added:
+        state["args"] = tuple(args)
+    if added:
         restore(added, in_added)
+        state.update(added)
 
 
 def _add_parts(state: dict[str, Any], flat: dict[str, Any]) -> str | None:
