@@ -151,6 +151,24 @@ def test_what_a_result_logs_while_it_is_pickled_comes_before_it(context: BaseCon
         assert records.messages[-1] == "not pickled"
 
 
+def test_the_error_in_the_place_of_a_result_that_cannot_be_pickled_waits_for_the_records(
+    context: BaseContext, records: Records
+) -> None:
+    gate = Gate(records, "gate")
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        gated = executor.submit(log_and_return_a_lambda, "gate")
+        assert gate.reached.wait(30)
+        assert executor.submit(jobs.square, 2).result(30) == 4
+        assert not gated.done()
+        gate.opened.set()
+        assert isinstance(gated.exception(30), (AttributeError, pickle.PicklingError))
+
+
+def log_and_return_a_lambda(message: str) -> object:
+    jobs.log(message)
+    return lambda: None
+
+
 def log_in_a_signal_handler() -> None:
     """Has a signal handler log while its thread is in the midst of a put."""
     queue = routing.relay.queue

@@ -15,9 +15,12 @@ from collections.abc import Callable
 from multiprocessing import connection
 
 from logpool._process import advice, cpython, directory
-from logpool._process.hints import Any
+from logpool._process.hints import TYPE_CHECKING, Any
 from logpool._worker import current_job, import_guard
 from logpool._worker.current_job import safe_name_of
+
+if TYPE_CHECKING:
+    from logpool._transport.wire import Positions
 
 logger = logging.getLogger("logpool")
 
@@ -152,6 +155,8 @@ class ResultQueue(cpython.ResultQueueHooks):
     `log_positions` says up to where. The parent keeps the result back until it has handled as much (`_parent/jobs.py`).
     """
 
+    _positions: Positions = ()  # What no result that was written has said yet.
+
     @classmethod
     def patch(cls, result_queue: Any) -> None:
         """Make a pool's result queue one of this class. Runs in the parent, before the first worker is started.
@@ -180,17 +185,20 @@ class ResultQueue(cpython.ResultQueueHooks):
         if not cpython.is_result(obj) or log_queue is None:
             super().put(obj, *args, **kwargs)
             return
-        if positions := log_queue.positions():
-            obj.log_positions = positions
+        self._positions += log_queue.positions()
+        if self._positions:
+            obj.log_positions = self._positions
         try:
             data = self.pickled(obj)
         except Exception as error:  # The pool sends this in the place of the result.
             advice.add_note_on_result(error, obj.work_id + 1)
             raise
         if more := log_queue.positions():  # An object has logged when it was pickled.
-            obj.log_positions = positions + more
+            self._positions += more
+            obj.log_positions = self._positions
             data = self.pickled(obj)
         self.put_pickled(data)
+        self._positions = ()
 
 
 class ResultWriter:
