@@ -142,7 +142,7 @@ def test_a_producer_may_introduce_itself_slowly_while_others_put(run: Run, path:
             other.sendall(frame(b"%d" % number))
             consumer.sendall(ASK)
             assert receive_block(consumer) == [b"%d" % number]
-        assert receive(slow, 1 + NUMBER.size + PROOF_SIZE) == READY + NUMBER.pack(1) + KEY
+        assert receive(slow, 1 + NUMBER.size + PROOF_SIZE) == READY + NUMBER.pack(2) + KEY
         slow.sendall(frame(b"heard"))
         consumer.sendall(ASK)
         assert receive_block(consumer) == [b"heard"]

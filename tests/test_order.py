@@ -24,9 +24,9 @@ import pytest
 import jobs
 from conftest import START_METHODS, Records, Run
 from logpool import LoggingProcessPoolExecutor
-from logpool._parent import jobs as parent_jobs
 from logpool._parent import pool_thread
 from logpool._worker import routing
+from logpool._worker.handler import RelayHandler
 
 
 class Gate:
@@ -212,21 +212,52 @@ def log_and_lose_the_stream(message: str) -> None:
     relay.queue.close()
 
 
-def test_only_the_streams_that_had_anything_last_are_remembered(
-    records: Records, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parent_jobs, "MOST_STREAMS", 2)
+def test_a_result_waits_for_a_stream_however_many_others_came_and_went_meanwhile(records: Records) -> None:
+    others = 500
+    gate = Gate(records, f"{others}")
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+        gated = executor.submit(log_among_others, others)
+        assert gate.reached.wait(30)
+        assert executor.submit(jobs.square, 2).result(30) == 4
+        assert not gated.done()
+        gate.opened.set()
+        gated.result(30)
+        assert records.messages[-1] == "last"
+
+
+def log_among_others(others: int) -> None:
+    jobs.log("first")
+    relay = routing.relay
+    assert relay is not None
+    for number in range(1, others + 1):
+        record = logging.makeLogRecord({"name": "app", "levelno": logging.INFO, "msg": f"{number}"})
+        RelayHandler(pickle.loads(pickle.dumps(relay.queue))).emit(record)  # As a child of the job's would.
+    jobs.log("last")
+
+
+def test_the_streams_that_have_ended_are_forgotten(records: Records) -> None:
     context = multiprocessing.get_context("fork")
     with LoggingProcessPoolExecutor(1, context) as executor:
         executor.submit(jobs.log, "first").result(30)
-        for number in range(3):
+        for number in range(10):
             executor.submit(log_in_a_child, f"child {number}").result(30)
-            assert len(executor._jobs._handled) <= 2
-        # Its stream is one that was forgotten.
         executor.submit(jobs.log, "last").result(30)
         assert executor.flush_logs(30)
-        assert records.messages == ["first", *(f"child {number}" for number in range(3)), "last"]
+        assert len(executor._jobs._handled) == 1
         assert executor._jobs.active == {}
+
+
+def test_a_result_does_not_wait_for_what_was_lost_with_its_stream(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def feed(*args: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr("logpool._manager.broker.Assembler.feed", feed)
+    monkeypatch.setattr(pool_thread, "STUCK", 1000.0)
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+        executor.submit(jobs.log, "lost").result(30)
+    assert records.messages == []
 
 
 def log_in_a_child(message: str) -> None:

@@ -11,7 +11,7 @@ nothing to do the broker waits for an event, without a timeout.
 
 The process has no other thread: the loop also lets producers in (visitor.py). Frames pass through unread: what is in
 them is the business of the processes at the ends. They are counted, and what is handed out of a stream says how many
-frames had come from there before (`wire.ORIGIN`).
+frames had come from there before, or that it has ended (`wire.ORIGIN`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from logpool._transport.wire import (
     END,
     ENDED,
     FROM,
+    GONE,
     HEADER,
     LARGE,
     LENGTH,
@@ -227,7 +228,7 @@ class Broker:
             self._unwatch(self._listening)
             return
         try:
-            self._watch(connected, Visitor(connected, self._key, next(self._numbers)))
+            self._watch(connected, Visitor(connected, self._key, self._numbers))
         except OSError:
             connected.close()
 
@@ -256,6 +257,7 @@ class Broker:
     def _drop(self, producer: Producer) -> None:
         self._forget(producer)
         producer.stream.close()
+        self._hold_from(producer.number, GONE)
         self._accept_again()
 
     def _forget(self, producer: Producer) -> None:
@@ -325,9 +327,12 @@ class Broker:
 
     def _hold(self, block: bytes | bytearray, number: int = CONSUMER, before: int = 0) -> None:
         if block:
-            origin = HEADER.pack(ORIGIN.size | FROM) + ORIGIN.pack(number, before)
-            self._blocks.append((origin, block))
-            self._held += len(origin) + len(block)
+            self._hold_from(number, before, block)
+
+    def _hold_from(self, number: int, before: int, block: bytes | bytearray = b"") -> None:
+        origin = HEADER.pack(ORIGIN.size | FROM) + ORIGIN.pack(number, before)
+        self._blocks.append((origin, block))
+        self._held += len(origin) + len(block)
 
     def _pass_fences(self) -> None:
         """Let each act whose fence has nothing unread before it.

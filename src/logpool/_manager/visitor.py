@@ -6,6 +6,7 @@ The manager process never waits for what a visitor says, or hears. Nothing that 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 from logpool._transport import pipe
 from logpool._transport.handshake import (
@@ -34,23 +35,25 @@ class Visitor:
 
     Attributes:
         connected: The connection.
-        number: The stream's, if it becomes a producer.
+        number: The stream's, once it is a producer.
     """
 
-    def __init__(self, connected: socket.socket, key: bytes, number: int) -> None:
+    number: int
+
+    def __init__(self, connected: socket.socket, key: bytes, numbers: Iterator[int]) -> None:
         """Greet it.
 
         Args:
             connected: The connection, which was just accepted.
             key: The queue's.
-            number: As above.
+            numbers: The next is that of the next stream.
 
         Raises:
             OSError: It has gone again.
         """
         self.connected = connected
-        self.number = number
         self._key = key
+        self._numbers = numbers
         self._nonce = make_nonce()
         self._said = b""
         connected.setblocking(False)
@@ -81,8 +84,9 @@ class Visitor:
             self.connected.send(REFUSED)
             raise ValueError("a visitor isn't a producer, or has another key")
         ends = pipe.make() if kind == PIPE and family == UNIX else None
-        number = NUMBER.pack(self.number)
-        self.connected.send((PIPED if ends else READY) + number + prove(MANAGER, family, self._key, nonces))
+        self.number = next(self._numbers)
+        answer = (PIPED if ends else READY) + NUMBER.pack(self.number)
+        self.connected.send(answer + prove(MANAGER, family, self._key, nonces))
         if ends is None:
             return configure_socket(self.connected)
         reading, writing = ends

@@ -24,7 +24,7 @@ from operator import length_hint
 
 from logpool._process import cpython
 from logpool._process.hints import TYPE_CHECKING, Any
-from logpool._transport.wire import CONSUMER, ORIGIN, Positions
+from logpool._transport.wire import CONSUMER, GONE, ORIGIN, Positions
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 
 STUCK = 10.0
 """Seconds after which a listener that goes on handling one record isn't waited for any longer."""
-
-
-MOST_STREAMS = 4096
-"""Of how many streams is known how much of them has been handled: those that had anything last."""
 
 
 class Job:
@@ -81,8 +77,8 @@ class Jobs:
         self._stream = CONSUMER  # From which the frames are that are just being handled,
         self._before = 0  # how many had come from there before these,
         self._left = 0  # and how many were left when the first of these came.
-        self._handled: dict[int, int] = {}  # How many frames have been, by the other streams.
-        self._forgotten = 0  # The newest stream that isn't known any more.
+        self._handled: dict[int, int] = {}  # How many frames have been, by the streams that haven't ended.
+        self._newest = CONSUMER  # Of the streams' numbers: which were given in their order.
         self._is_listening = False
         self._listener: int | None = None  # Its thread, once that runs.
         # Guards all that is said of streams, and of all jobs holds and result. Reentrant, as a collection of garbage
@@ -154,6 +150,15 @@ class Jobs:
             self._frames = frames
             self._stream, self._before = ORIGIN.unpack(origin)
             self._left = length_hint(frames)
+            while self._newest < self._stream:  # From the others that are new nothing has come yet.
+                self._newest += 1
+                self._handled[self._newest] = 0
+            if self._before == GONE:
+                stream, self._stream = self._stream, CONSUMER
+                del self._handled[stream]
+                if stream in self.waiting:
+                    self._pass(stream)
+        self._wake_up()
 
     def end_block(self) -> None:
         """Note that all frames have been handled."""
@@ -166,16 +171,8 @@ class Jobs:
         self._wake_up()
 
     def _end_stream(self, more: int) -> None:
-        # Kept in the order of their last frames.
-        stream, handled = self._stream, self._handled
-        if stream != CONSUMER:
-            count = self._count_of_current() + more
-            handled.pop(stream, None)
-            handled[stream] = count
-            if len(handled) > MOST_STREAMS:
-                first = next(iter(handled))
-                del handled[first]
-                self._forgotten = max(self._forgotten, first)
+        if self._stream != CONSUMER:
+            self._handled[self._stream] = self._count_of_current() + more
 
     def _count_of_current(self) -> int:
         # The last that the listener took it is still handling; or it was no frame of this stream.
@@ -185,7 +182,7 @@ class Jobs:
         """Return how many frames of a stream have been handled. The caller has the lock."""
         if stream == self._stream:
             return self._count_of_current()
-        return self._handled.get(stream, 0 if stream > self._forgotten else sys.maxsize)
+        return self._handled.get(stream, 0 if stream > self._newest else sys.maxsize)
 
     def release_handled(self) -> None:
         """Have results wait no longer before which all has been handled. To be called before each frame if any wait."""

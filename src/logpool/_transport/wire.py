@@ -63,7 +63,10 @@ Frame = tuple[bytes | memoryview, int]
 """The body of a frame that came out of the queue, and its flag; 0: a record. A plain tuple, because there are many."""
 
 ORIGIN = struct.Struct("!QQ")
-"""Which stream the frames behind this are from, by its number, and how many had come from there before."""
+"""Which stream the frames behind this are from, by its number, and how many had come from there before; or GONE."""
+
+GONE = 2**64 - 1
+"""In the place of how many: the stream has ended, and nothing more comes from there."""
 
 CONSUMER = 0
 """In the place of a stream's number: what follows has been put by the consumer."""
