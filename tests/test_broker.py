@@ -148,6 +148,25 @@ def test_a_producer_may_introduce_itself_slowly_while_others_put(run: Run, path:
         assert receive_block(consumer) == [b"heard"]
 
 
+def test_a_connection_that_is_gone_before_it_is_accepted_keeps_no_other_out(
+    run: Run, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept = socket.socket.accept
+
+    def accept_too_late(listening: socket.socket) -> tuple[socket.socket, object]:  # As on macOS and BSD.
+        monkeypatch.setattr(socket.socket, "accept", accept)
+        accept(listening)[0].close()
+        raise ConnectionAbortedError
+
+    monkeypatch.setattr(socket.socket, "accept", accept_too_late)
+    run(2**20)
+    with connect(path) as gone:
+        assert gone.recv(1) == b""
+    with connect(path) as other:
+        other.settimeout(10)
+        introduce(other, KEY, SOCKET)
+
+
 def test_a_visitor_is_told_that_the_queue_has_ended(run: Run, path: str) -> None:
     consumer = run(2**20)
     with connect(path) as late:

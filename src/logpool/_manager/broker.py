@@ -220,7 +220,7 @@ class Broker:
     def _accept(self) -> None:
         try:
             connected, _ = self._listening.accept()
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionAbortedError):
             return  # It has gone again.
         except OSError:
             # No descriptor is left: connections wait until one is. Watching on would only spin.

@@ -155,7 +155,7 @@ class Jobs:
                 self._handled[self._newest] = 0
             if self._before == GONE:
                 stream, self._stream = self._stream, CONSUMER
-                del self._handled[stream]
+                self._handled.pop(stream, None)
                 if stream in self.waiting:
                     self._pass(stream)
         self._wake_up()
