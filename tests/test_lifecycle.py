@@ -1074,3 +1074,41 @@ def test_a_job_that_cannot_be_pickled_as_the_pool_ends_holds_up_nobody(monkeypat
     with pytest.raises(Exception, match="pickle"):
         future.result(30)
     executor.shutdown()
+
+
+def test_ctrl_c_while_a_worker_is_forked_leaves_no_lock_of_logging_held(run_program: Run) -> None:
+    source = """
+import functools, os, signal
+
+# Before that of logging is registered, so it comes behind its lock was taken: once. (What is no Python code isn't
+# interrupted itself.)
+os.setpgrp()
+os.register_at_fork(before=functools.partial(next, map(os.killpg, [0], [signal.SIGINT]), None))
+
+import logging, multiprocessing, threading
+from logpool import LoggingProcessPoolExecutor
+
+def work():
+    logging.getLogger("app").warning("done")
+
+if __name__ == "__main__":
+    logging.basicConfig()
+    try:
+        with LoggingProcessPoolExecutor(2, multiprocessing.get_context("fork")) as executor:
+            executor.submit(work).result()
+    except KeyboardInterrupt:
+        print("interrupted")
+    thread = threading.Thread(target=logging.getLogger, args=("another",))
+    thread.start()
+    thread.join()
+    with LoggingProcessPoolExecutor(2, multiprocessing.get_context("fork")) as executor:
+        executor.submit(work).result()
+"""
+    ended = run_program(source, timeout=20)
+    assert (ended.stdout, ended.stderr) == ("interrupted\n", "WARNING:app:done\n")
+
+
+def test_workers_have_the_signal_mask_of_the_thread_that_started_them(context: BaseContext) -> None:
+    with LoggingProcessPoolExecutor(2, context) as executor:
+        mask = executor.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
+    assert mask == signal.pthread_sigmask(signal.SIG_BLOCK, ())

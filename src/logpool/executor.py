@@ -31,7 +31,7 @@ from logpool._parent.jobs import JobFuture, Jobs, follow
 from logpool._parent.main_module_guard import main_module_guarded
 from logpool._parent.pool_thread import PoolThread, Wakeup
 from logpool._parent.settings_watch import SettingsWatch
-from logpool._process import advice, cpython
+from logpool._process import advice, cpython, signals
 from logpool._process.hints import TYPE_CHECKING, Any
 from logpool._transport.wire import DEFAULT_BACKLOG
 from logpool._worker.pool_queues import CallQueue, ResultQueue
@@ -314,7 +314,13 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         with self._relay_lock:
             self._prepare_relay()
         start_method = cpython.start_method_of(self)
-        with main_module_guarded(start_method), advice.on_worker_start(start_method):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(main_module_guarded(start_method))
+            stack.enter_context(advice.on_worker_start(start_method))
+            if start_method == "fork":
+                # A signal that comes during the fork is handled in the first hook behind that, and a Ctrl-C ends it:
+                # that of `logging`, by which a lock is released that the listener waits for.
+                self._worker_start.signal_mask = stack.enter_context(signals.blocked())
             yield
         # The pool's thread watches the workers that it knew when it began to wait, and `submit` wakes it before it
         # starts another. If that one dies before anything else happens, nothing notices, and its job's future waits for

@@ -18,14 +18,17 @@ def _is_handled(number: int) -> bool:
 
 
 @contextlib.contextmanager
-def blocked() -> Iterator[None]:
+def blocked() -> Iterator[set[int]]:
     """Block, in the calling thread, the signals that Python code handles. Their handlers run afterwards.
 
     In a process with several threads the kernel may give a signal to another thread, and then its handler interrupts
     the main thread after all. A process that is started meanwhile has these signals blocked until it unblocks them.
+
+    Yields:
+        The signals that were blocked before, for `restore` in such a process.
     """
     if sys.platform == "win32":
-        yield
+        yield set()
         return
     # Asked first, because the call that blocks may run a handler, which may raise.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -34,7 +37,7 @@ def blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_BLOCK, _MASKABLE)
         # No loop in Python: handlers run at its jumps, too, some of which CPython (3.13) leaves out of the `try`.
         signal.pthread_sigmask(signal.SIG_SETMASK, before | set(filter(_is_handled, _MASKABLE)))
-        yield
+        yield set(before)
     finally:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -42,6 +45,11 @@ def blocked() -> Iterator[None]:
             # The first call runs the handlers of what has come meanwhile; one that raises may do so before the mask is
             # set.
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def restore(mask: set[int]) -> None:
+    """Block these signals and no others, in a process that was started while more were blocked."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def broken_pipe_is_fatal() -> bool:

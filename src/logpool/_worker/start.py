@@ -8,6 +8,7 @@ import pickle
 import socket
 from collections.abc import Callable
 
+from logpool._process import signals
 from logpool._process.hints import Any
 from logpool._worker import current_job, routing
 from logpool._worker.crash_file import CrashFile
@@ -23,15 +24,19 @@ class WorkerStart:
         installation: Routes the worker's records.
         parent_sentinel: Ends when the parent is gone.
         directory: For the worker's file; None: there is no room for one.
+        signal_mask: Of the thread that starts the worker, if that has others blocked for this.
     """
 
     installation: Installation
     parent_sentinel: socket.socket
     directory: str | None
+    signal_mask: set[int] | None = None
 
 
 def initialize(start: WorkerStart, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
     """Make this process a worker of the pool, then run the user's own initializer."""
+    if start.signal_mask is not None:
+        signals.restore(start.signal_mask)
     crash_file = None
     if start.directory is not None:
         with contextlib.suppress(OSError):  # No room: then nothing is known of its death but the exit code.
