@@ -132,7 +132,7 @@ class LogQueue(forks.ForkAware):
         self._writing = False
         self._stream: Stream | None = None
         self._spare: list[Stream] = []
-        self._broken: list[Stream] = []  # Streams that were given up, and may have frames that no one was told of.
+        self._broken: list[Stream] = []  # Streams that were given up, with frames that `positions` hasn't told of.
         self._get_lock = threading.RLock()
         self._consumer = consumer
         self._got: deque[Frame] = deque()
