@@ -1085,7 +1085,7 @@ import functools, os, signal
 os.setpgrp()
 os.register_at_fork(before=functools.partial(next, map(os.killpg, [0], [signal.SIGINT]), None))
 
-import logging, multiprocessing, threading
+import logging, multiprocessing
 from logpool import LoggingProcessPoolExecutor
 
 def work():
@@ -1098,9 +1098,6 @@ if __name__ == "__main__":
             executor.submit(work).result()
     except KeyboardInterrupt:
         print("interrupted")
-    thread = threading.Thread(target=logging.getLogger, args=("another",))
-    thread.start()
-    thread.join()
     with LoggingProcessPoolExecutor(2, multiprocessing.get_context("fork")) as executor:
         executor.submit(work).result()
 """
