@@ -5,14 +5,29 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from logpool._manager import broker
 from logpool._manager.broker import Broker
 from logpool._transport.handshake import NONCE_SIZE, NUMBER, PROOF_SIZE, READY, SOCKET, introduce
-from logpool._transport.wire import ASK, BLOCK_HEADER, END, ENDED, FROM, HEADER, PUT, receive, split
+from logpool._transport.wire import (
+    ACKNOWLEDGEMENT,
+    ASK,
+    BLOCK_HEADER,
+    END,
+    ENDED,
+    FROM,
+    GATHER,
+    HEADER,
+    NOW,
+    PUT,
+    receive,
+    split,
+)
 
 Run = Callable[..., socket.socket]
 
@@ -34,18 +49,23 @@ def run(path: str) -> Iterator[Run]:
     ended_well: list[threading.Event] = []
     with contextlib.ExitStack() as ends:
 
-        def run(backlog: int, before: Callable[[socket.socket], None] = lambda _: None) -> socket.socket:
-            listening = socket.socket(socket.AF_UNIX)
-            listening.bind(path)
-            listening.listen()
+        def run(
+            backlog: int,
+            before: Callable[[socket.socket], None] = lambda _: None,
+            listening: socket.socket | None = None,
+        ) -> socket.socket:
+            if listening is None:
+                listening = socket.socket(socket.AF_UNIX)
+                listening.bind(path)
+                listening.listen()
             sentinel, other_end = socket.socketpair()
             consumer, other_consumer = socket.socketpair()
             ends.callback(other_consumer.close)
-            broker = Broker(listening, sentinel, consumer, KEY, backlog)
+            loop = Broker(listening, sentinel, consumer, KEY, backlog)
             ended = threading.Event()
 
             def target() -> None:
-                broker.run()
+                loop.run()
                 ended.set()
 
             before(other_consumer)
@@ -94,6 +114,42 @@ def test_a_connection_that_comes_together_with_the_end_does_not_end_the_loop(run
         assert receive_block(consumer) == [b"last"]
         with contextlib.suppress(ConnectionResetError):  # Or so it is told that the queue is closed.
             assert late.recv(1) == b""
+
+
+def test_frames_gather_where_the_consumer_is_in_no_hurry(run: Run, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "GATHERING", 0.1)  # Seconds.
+    consumer = run(2**20)
+    with producer_at(path) as producer:
+        producer.sendall(frame(b"one"))
+        asked = time.monotonic()
+        consumer.sendall(GATHER)
+        assert receive_block(consumer) == [b"one"]
+        assert time.monotonic() - asked >= 0.1
+
+
+def test_a_consumer_that_gets_into_a_hurry_has_what_there_is(
+    run: Run, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "GATHERING", 1000)
+    consumer = run(2**20)
+    with producer_at(path) as producer:
+        producer.sendall(frame(b"one"))
+        consumer.sendall(GATHER)
+        consumer.sendall(NOW)
+        assert receive_block(consumer) == [b"one"]
+
+
+def test_frames_do_not_gather_where_their_producers_wait_for_them(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "GATHERING", 1000)
+    listening = socket.create_server(("127.0.0.1", 0))
+    address = listening.getsockname()
+    consumer = run(2**20, listening=listening)
+    with socket.create_connection(address) as producer:
+        assert introduce(producer, KEY, SOCKET)[0] == READY
+        consumer.sendall(GATHER)
+        producer.sendall(frame(b"one"))
+        assert receive_block(consumer) == [b"one"]
+        assert producer.recv(1) == ACKNOWLEDGEMENT
 
 
 def test_a_producer_that_puts_all_the_time_keeps_no_other_waiting_when_the_backlog_is_full(run: Run, path: str) -> None:

@@ -300,6 +300,18 @@ def test_while_a_result_waits_other_jobs_run_and_their_futures_are_told(records:
         waits.result(30)
 
 
+def test_where_many_jobs_wait_for_workers_the_listener_wakes_up_for_many_records(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logpool._manager.broker.GATHERING", 1000)  # Seconds, which end with the last job.
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+        for future in [executor.submit(jobs.log, "%d", number) for number in range(100)]:
+            future.result(30)
+        blocks, _ = executor._jobs.progress
+    assert len(records.records) == 100
+    assert blocks < 20
+
+
 def test_a_job_that_logs_nothing_puts_nothing_into_the_log_queue(records: Records) -> None:
     with LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
         for _ in range(100):

@@ -36,6 +36,7 @@ from logpool._transport.wire import (
     END,
     ENDED,
     FROM,
+    GATHER,
     GONE,
     HEADER,
     LARGE,
@@ -58,6 +59,10 @@ SLOW = 0.06
 PATIENCE_WITH_SLOW = 0.003
 """The same as PATIENCE, with a consumer that is slow: its workers would wait for nothing. A worker that does nothing
 but log fills its stream in 7 ms or more, where it has a CPU to itself."""
+
+GATHERING = 0.001
+"""Seconds for which frames gather where the consumer is in no hurry: the shortest time that a selector waits. Where
+each job logs one record, the consumer wakes up for eight of them, and each wake-up takes the time of several."""
 
 READ_SIZE = 2**18
 """Bytes read from one stream at once. More than the kernel's buffer usually has."""
@@ -126,6 +131,7 @@ class Broker:
         self._key = key
         self._producers: set[Producer] = set()
         self._asked = False
+        self._gathers = False  # Whether frames are to gather before the answer.
         self._answers = 0  # How many there were, to tell one ASK from the next.
         self._received = bytearray()  # Requests that aren't whole yet.
         self._blocks: deque[tuple[bytes, bytes | bytearray]] = deque()  # The backlog: origins, and frames from there.
@@ -199,6 +205,10 @@ class Broker:
         """Wait for the next events that may be acted upon now."""
         if self._ended or not self._has_room():
             return self._requests.select()
+        if self._gathers:
+            self._gathers = False
+            if events := self._requests.select(GATHERING):
+                return events
         if self._fences or self._acknowledges or self._asked:
             return self._everything.select()
         slow = self._was_slow or self._is_slow()
@@ -370,8 +380,9 @@ class Broker:
         while received:
             request = received[:1]
             end = 1
-            if request == ASK:
+            if request in (ASK, GATHER):
                 self._asked = True
+                self._gathers = request == GATHER and not self._acknowledges
                 self._was_slow = self._is_slow()
             elif request == NOW:
                 if self._asked:

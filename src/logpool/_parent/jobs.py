@@ -64,9 +64,13 @@ class Jobs:
         held: The numbers of the jobs whose results wait, or have waited and weren't taken yet. The pool's thread's own.
         waiting: By streams, of which job something is left in it: up to which frame, and the job's number; in order.
         wake: Wakes the pool's thread up. There before the first result is.
+        hurry: Ends the moment for which the listener lets records gather.
+        workers: How many the pool has. Noted by the pool's thread.
     """
 
     wake: Callable[[], None]
+    hurry: Callable[[], None]
+    workers = 0
 
     def __init__(self) -> None:
         self.active: dict[int, Job] = {}
@@ -79,6 +83,7 @@ class Jobs:
         self._left = 0  # and how many were left when the first of these came.
         self._handled: dict[int, int] = {}  # How many frames have been, by the streams that haven't ended.
         self._newest = CONSUMER  # Of the streams' numbers: which were given in their order.
+        self._gathers = False  # Whether the listener has asked for records in no hurry.
         self._is_listening = False
         self._listener: int | None = None  # Its thread, once that runs.
         # Guards all that is said of streams, and of all jobs holds and result. Reentrant, as a collection of garbage
@@ -131,6 +136,15 @@ class Jobs:
                 self.active.clear()
                 self.waiting.clear()
         self._wake_up()
+
+    def gather(self) -> bool:
+        """Tell whether the listener, which is about to wait for records, may let them gather for a moment.
+
+        It may where no result waits alone: where there are more jobs than the workers have, and than wait in the call
+        queue for them. When the last of these has its result, `hurry` is called.
+        """
+        self._gathers = len(self.active) - len(self.held) > 2 * self.workers + 1
+        return self._gathers
 
     def go_on_with(self, frames: Iterator[Any]) -> None:
         """Note that the listener takes what is left by this from now on."""
@@ -224,6 +238,7 @@ class Jobs:
         """
         if not positions:
             self.discard(number)
+            self._hurry_up()
             return False
         job = self.active.get(number)
         if job is None:
@@ -240,7 +255,14 @@ class Jobs:
                 job.result = result
                 self.held.add(number)
         self._wake_up()
+        self._hurry_up()
         return waits
+
+    def _hurry_up(self) -> None:
+        """Let records gather no longer, if all results that are still to come wait for these."""
+        if self._gathers and len(self.held) >= len(self.active):
+            self._gathers = False
+            self.hurry()
 
     def ready(self) -> Iterator[Any]:
         """Take the results that wait no longer.

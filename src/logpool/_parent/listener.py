@@ -77,6 +77,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         super().__init__(queue, *(handlers or ()), respect_handler_level=True)
         self._by_logger = handlers is None
         self._jobs = Jobs() if jobs is None else jobs
+        self._jobs.hurry = queue.hurry
         queue.on_pass = self._note
         queue.on_put = self._check_put
         self._lock = threading.Lock()  # Held while the thread is started, stopped, and waited for.
@@ -229,7 +230,7 @@ class RelayListener(QueueListener, forks.ForkAware):
     def run(self) -> None:
         """Handle records until the sentinel comes, the queue has ended, or the manager process is gone."""
         try:
-            while self._handle_frames(self.queue.get_frames()):
+            while self._handle_frames(self.queue.get_frames(gather=self._jobs.gather())):
                 pass
             if self._finished:
                 self._jobs.end_listening(for_good=True)

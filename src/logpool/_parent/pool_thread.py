@@ -189,6 +189,7 @@ class PoolThread(cpython.ExecutorManagerThread):
         """Wait for what comes next, as the base class does, if there is a worker from which it can come."""
         if not cpython.REPLACES_DEAD_WORKERS and not self._ensure_worker():
             return None, True, ["the last worker has left by max_tasks_per_child, and the executor is gone"]
+        self.jobs.workers = len(self.processes)
         if self.jobs.held and self._was_woken():
             came: Any = None, False, None
         else:

@@ -1,7 +1,7 @@
 """`Consumer`: how the process that made the log queue asks the manager process for what is in it.
 
-    request ── ASK, NOW, PUT frame, END ─▶ manager process
-    receive ◀──────────────── block ──
+    request ── ASK, GATHER, NOW, PUT, END ─▶ manager process
+    receive ◀────────────────── block ──
 
 Guarantee:
     A signal handler that raises, Ctrl-C say, may interrupt either method anywhere: what was half said is completed by
@@ -17,7 +17,7 @@ import threading
 from collections import deque
 from multiprocessing import connection
 
-from logpool._transport.wire import ASK, BLOCK_HEADER, ENDED, NO_SIGNAL, NOW
+from logpool._transport.wire import ASK, BLOCK_HEADER, ENDED, GATHER, NO_SIGNAL, NOW
 
 
 class Consumer:
@@ -67,13 +67,14 @@ class Consumer:
             else:
                 self._requests.popleft()
 
-    def receive(self, timeout: float | None = None) -> bytes | None:
+    def receive(self, timeout: float | None = None, *, gather: bool = False) -> bytes | None:
         """Ask for a block and wait for it. One thread at a time may do so.
 
         The block is returned again by the next call, until `incoming` and `asked` are reset.
 
         Args:
             timeout: Seconds to wait before an empty block will do; None: as long as it takes.
+            gather: Whether to ask for many frames, a moment later. `request(NOW)` ends the moment.
 
         Returns:
             Frames, one behind the other; None: the queue has ended.
@@ -83,7 +84,7 @@ class Consumer:
             EOFError: The manager process is gone.
         """
         if not self.asked:
-            self.request(ASK)
+            self.request(GATHER if gather else ASK)
             self.asked = True
         header, parts = self.incoming
         # Where a part of the answer is here, because the last call was interrupted, the rest is on its way.

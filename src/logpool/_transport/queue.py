@@ -23,6 +23,7 @@ process can say up to which frame its records are to be handled (`positions`), b
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import queue
 import socket
@@ -44,6 +45,7 @@ from logpool._transport.wire import (
     LARGE,
     MARK,
     NO_SIGNAL,
+    NOW,
     PICKLED,
     PUT,
     UNIX,
@@ -412,8 +414,11 @@ class LogQueue(forks.ForkAware):
                 "relay: listener) first"
             )
 
-    def get_frames(self) -> deque[Frame]:
+    def get_frames(self, *, gather: bool = False) -> deque[Frame]:
         """Wait for items and take all that there are: the way to get many at little cost.
+
+        Args:
+            gather: Whether to let more gather for a moment, at less cost still. `hurry` ends the moment.
 
         Returns:
             The frames; none if the queue has ended.
@@ -423,10 +428,16 @@ class LogQueue(forks.ForkAware):
             EOFError: The manager process is gone.
         """
         with self._get_lock:
-            while not self._got and self._fill(None):
+            while not self._got and self._fill(None, gather=gather):
                 pass  # An empty block, which an earlier call with a timeout had asked for.
             got, self._got = self._got, deque()
             return got
+
+    def hurry(self) -> None:
+        """End the moment for which a `get_frames` of another thread lets items gather. If it doesn't, do nothing."""
+        assert self._consumer is not None
+        with contextlib.suppress(OSError):  # The manager process is gone. The thread that gets notices by itself.
+            self._consumer.request(NOW)
 
     def give_back(self, frames: Iterable[Frame]) -> None:
         """Have frames got again that `get_frames` has returned.
@@ -437,7 +448,7 @@ class LogQueue(forks.ForkAware):
         with self._get_lock:
             self._got.extendleft(reversed(list(frames)))
 
-    def _fill(self, timeout: float | None) -> bool:
+    def _fill(self, timeout: float | None, *, gather: bool = False) -> bool:
         """Get more frames from the manager, when there are none here. The caller has _get_lock.
 
         Returns:
@@ -448,7 +459,7 @@ class LogQueue(forks.ForkAware):
             raise RuntimeError("only the process that made the log queue can get from it")
         if self._has_ended:  # The connection may be closed. A listener of the user's is told by `queue.Empty`.
             return False
-        block = consumer.receive(timeout)
+        block = consumer.receive(timeout, gather=gather)
         frames = deque(split(block or b""))
         # A signal handler that raises runs at calls and jumps. There is none between these, so no frame is lost.
         consumer.incoming = [], []

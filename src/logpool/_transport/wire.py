@@ -6,7 +6,7 @@
              ◀──────────────── ACKNOWLEDGEMENT ──         of each frame, over AF_INET alone
 
     consumer                                   manager process
-             ── ASK, NOW, PUT frame, END ─────▶
+             ── ASK, GATHER, NOW, PUT, END ───▶
              ◀───────────────────────── block ──          frames, one behind the other; before those of a stream
                                                           the manager's own, which says what they are (ORIGIN)
 
@@ -88,6 +88,9 @@ ACKNOWLEDGEMENT = b"a"
 
 ASK = b"g"
 """A block, please, as soon as there is one. Each ASK is answered by exactly one block."""
+
+GATHER = b"w"
+"""The same as ASK, in no hurry: the manager lets frames gather for a moment, as each block wakes the consumer up."""
 
 NOW = b"n"
 """Answer the ASK now, with an empty block if need be. Without meaning if the answer is already on its way."""
