@@ -46,7 +46,12 @@ def without_an_interpreter(patch: pytest.MonkeyPatch, _: BaseContext) -> None:
     patch.setattr("logpool._parent.manager_process.sys", types.SimpleNamespace(platform="any", frozen=True))
 
 
-FALLBACKS = (without_pipes, without_unix_sockets, without_a_directory, without_an_interpreter)
+def without_poll(patch: pytest.MonkeyPatch, _: BaseContext) -> None:
+    """As on Windows. What isn't forked has it all the same."""
+    patch.delattr("select.poll")
+
+
+FALLBACKS = (without_pipes, without_unix_sockets, without_a_directory, without_an_interpreter, without_poll)
 
 
 @pytest.fixture(params=FALLBACKS, ids=lambda fallback: fallback.__name__)

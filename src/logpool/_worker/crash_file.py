@@ -78,19 +78,19 @@ class CrashFile:
         self._removal.cancel()
 
     def _write_line(self, text: str) -> None:
-        line = text.encode(errors="replace")[: LINE_SIZE - 1] + b"\n"
+        line = text.encode("utf-8", "replace")[: LINE_SIZE - 1] + b"\n"
         with contextlib.suppress(OSError):  # A full disk is no reason to fail a job.
-            _write_at_start(self._descriptor, line)
+            _write_at(self._descriptor, line, 0)
 
 
-def _write_at_start(descriptor: int, data: bytes) -> None:
-    if hasattr(os, "pwrite"):
-        os.pwrite(descriptor, data, 0)
-    else:  # Windows.
-        position = os.lseek(descriptor, 0, os.SEEK_CUR)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, data)
-        os.lseek(descriptor, position, os.SEEK_SET)
+def _write_at_on_windows(descriptor: int, data: bytes, place: int) -> None:
+    position = os.lseek(descriptor, 0, os.SEEK_CUR)
+    os.lseek(descriptor, place, os.SEEK_SET)
+    os.write(descriptor, data)
+    os.lseek(descriptor, position, os.SEEK_SET)
+
+
+_write_at = getattr(os, "pwrite", _write_at_on_windows)
 
 
 def path_of(directory: str, pid: int | None) -> str:

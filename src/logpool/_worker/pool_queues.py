@@ -7,7 +7,6 @@ What the parent does with the same objects stands first in each class.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import select
 from collections import deque
@@ -40,7 +39,8 @@ class CallQueue(cpython.CallQueueHooks):
     submitted: deque[tuple[int, Callable[..., object], tuple[int, bytes] | None]]
     on_drop: Callable[[int], object]
 
-    _poller: select.poll | None = None
+    _poll_both: Callable[[], list[tuple[int, int]]] | None = None
+    _sentinel = -1  # Its descriptor.
     _has_received = False
 
     @classmethod
@@ -131,15 +131,16 @@ class CallQueue(cpython.CallQueueHooks):
     def receive(self) -> bytes:
         """Wait, with the lock that lets one worker at a time do so, for a job or the parent's end."""
         sentinel = current_job.parent_sentinel
-        if hasattr(select, "poll") and sentinel is not None:
-            if self._poller is None:
-                self._poller = select.poll()
-                self._poller.register(self.reading_end.fileno(), select.POLLIN)
-                self._poller.register(sentinel.fileno(), select.POLLIN)
-            if any(descriptor == sentinel.fileno() for descriptor, _ in self._poller.poll()):
-                # The parent may have been killed before it started the manager, whose this is to remove.
-                directory.remove(current_job.directory)
-                raise SystemExit(0)
+        if self._poll_both is None and hasattr(select, "poll") and sentinel is not None:
+            poller = select.poll()
+            poller.register(self.reading_end.fileno(), select.POLLIN)
+            poller.register(sentinel.fileno(), select.POLLIN)
+            self._poll_both = poller.poll
+            self._sentinel = sentinel.fileno()
+        if self._poll_both is not None and self._sentinel in dict(self._poll_both()):
+            # The parent may have been killed before it started the manager, whose this is to remove.
+            directory.remove(current_job.directory)
+            raise SystemExit(0)
         data = super().receive()
         self._has_received = True
         return data
@@ -216,8 +217,10 @@ class ResultWriter:
         Raises:
             SystemExit: Nothing has the reading end: the parent is gone.
         """
-        with contextlib.suppress(BrokenPipeError):
+        try:
             self._writer.send_bytes(*args)
             return
+        except BrokenPipeError:
+            pass
         # Not while that is being handled: it would keep a buffer, which complains on stderr when the interpreter ends.
         raise SystemExit(0)
