@@ -169,7 +169,7 @@ class Thread(cpython.ExecutorManagerThread):
 
     def wait_result_broken_or_wakeup(self, *args: Any) -> Any:
         what = super().wait_result_broken_or_wakeup(*args)
-        self.seen.put(("wait", *what[:2]))
+        self.seen.put(("wait", *what))
         return what
 
     def process_result_item(self, result_item: Any, *args: Any) -> None:
@@ -227,13 +227,22 @@ def test_the_pools_thread_handles_each_result_by_a_method_that_can_be_extended()
     assert seen == [("result", number, future) for number, future in enumerate(futures)]
 
 
+def test_a_result_is_waited_for_by_the_same_method_and_read_from_a_connection() -> None:
+    with Threaded(1, FORK) as executor:
+        executor.submit(abs, -3).result()
+        seen = [what for what in cpython.pool_thread_of(executor).all_seen() if what[0] == "wait" and what[1]]
+        assert isinstance(cpython.result_reader_of(cpython.result_queue_of(executor)), connection.Connection)
+    ((_, result_item, is_broken, cause),) = seen
+    assert (result_item.work_id, result_item.result, is_broken, cause) == (0, 3, False, None)
+
+
 def test_the_pools_thread_waits_by_a_method_that_can_be_extended_and_can_be_woken() -> None:
     with Threaded(1, FORK) as executor:
         executor.submit(int).result()  # Of what `submit` wakes it by, nothing is left.
         thread = cpython.pool_thread_of(executor)
         list(thread.all_seen())
         cpython.wakeup_of(executor).wakeup()
-        assert thread.seen.get(timeout=30) == ("wait", None, False)
+        assert thread.seen.get(timeout=30) == ("wait", None, False, None)
 
 
 def test_the_pools_thread_fails_the_futures_by_a_method_that_can_be_extended() -> None:
@@ -246,7 +255,7 @@ def test_the_pools_thread_fails_the_futures_by_a_method_that_can_be_extended() -
         error = future.exception(30)
         assert isinstance(error, BrokenProcessPool)
     seen = list(thread.all_seen())
-    assert ("wait", None, True) in seen
+    assert ("wait", None, True, None) in seen
     assert ("failed", error) in seen
     os.close(reading)
     os.close(writing)
