@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import pickle
 import queue
 import random
 import signal
@@ -458,6 +459,19 @@ def test_a_get_that_is_interrupted_while_it_receives_costs_no_item(manager: LogM
             with contextlib.suppress(InterruptError), called_by_a_timer(interrupt, choice.uniform(0.001, 0.03)):
                 got = manager.queue.get(timeout=30)[0]
         assert got == number
+
+
+def test_an_answer_for_which_an_interrupted_get_had_asked_before_costs_no_item(manager: LogManager) -> None:
+    consumer = manager.queue._consumer
+    assert consumer is not None
+    for number in range(2):
+        manager.queue.put(number)
+        consumer.request(wire.ASK)
+    # The manager lets a producer in when it has answered.
+    producer: LogQueue = pickle.loads(pickle.dumps(manager.queue))
+    producer.put(2)
+    producer.close()
+    assert [manager.queue.get(timeout=10) for _ in range(3)] == [0, 1, 2]
 
 
 def test_a_large_put_while_an_answer_is_on_its_way_does_not_wait_for_itself(manager: LogManager) -> None:

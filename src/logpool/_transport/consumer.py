@@ -19,13 +19,17 @@ from multiprocessing import connection
 
 from logpool._transport.wire import ASK, BLOCK_HEADER, ENDED, GATHER, NO_SIGNAL, NOW
 
+FIRST = 2**14
+"""Bytes that are received at once before it is known how many come: a small answer costs one system call."""
+
 
 class Consumer:
     """The consumer's end of a connection to the manager process.
 
     Attributes:
         asked: Whether an answer is due, or here and not taken yet.
-        incoming: The parts of its header, and of its block, that are here.
+        incoming: The parts of it that are here.
+        left: What is `incoming` once the answer is taken: a part of another, if an interrupted call has asked twice.
     """
 
     def __init__(self, connected: socket.socket) -> None:
@@ -36,7 +40,8 @@ class Consumer:
         self._sending = False
         self._requests: deque[tuple[bytes, list[int]]] = deque()  # Each with the sizes of its parts that are out.
         self.asked: bool = False  # Whether an answer is due.
-        self.incoming: tuple[list[bytes], list[bytes]] = [], []  # Parts of its header, and of its block.
+        self.incoming: list[bytes] = []
+        self.left: list[bytes] = []
 
     def request(self, message: bytes) -> None:
         """Say something to the manager process.
@@ -70,7 +75,7 @@ class Consumer:
     def receive(self, timeout: float | None = None, *, gather: bool = False) -> bytes | None:
         """Ask for a block and wait for it. One thread at a time may do so.
 
-        The block is returned again by the next call, until `incoming` and `asked` are reset.
+        The block is returned again by the next call, until `incoming` is what is `left`, and `asked` is reset.
 
         Args:
             timeout: Seconds to wait before an empty block will do; None: as long as it takes.
@@ -86,19 +91,28 @@ class Consumer:
         if not self.asked:
             self.request(GATHER if gather else ASK)
             self.asked = True
-        header, parts = self.incoming
+        parts = self.incoming
         # Where a part of the answer is here, because the last call was interrupted, the rest is on its way.
-        if timeout is not None and not header and not (timeout and connection.wait([self._socket], timeout)):
+        if timeout is not None and not parts and not (timeout and connection.wait([self._socket], timeout)):
             self.request(NOW)
-        (length,) = BLOCK_HEADER.unpack(self._receive_all(header, BLOCK_HEADER.size))
-        return None if length == ENDED else self._receive_all(parts, length)
+        self._receive_all(parts, BLOCK_HEADER.size, FIRST, 0)
+        (length,) = BLOCK_HEADER.unpack_from(parts[0])
+        if length == ENDED:
+            return None
+        size = BLOCK_HEADER.size + length
+        self._receive_all(parts, size, size, socket.MSG_WAITALL)
+        (whole,) = parts
+        self.left = [whole[size:]] if len(whole) > size else []
+        return whole[BLOCK_HEADER.size : size]
 
-    def _receive_all(self, parts: list[bytes], size: int) -> bytes:
-        while missing := size - sum(map(len, parts)):
-            parts.extend(map(self._socket.recv, (missing,), (socket.MSG_WAITALL,)))
+    def _receive_all(self, parts: list[bytes], least: int, most: int, flags: int) -> None:
+        """Receive bytes, and put the parts together, when they are `least` bytes at least."""
+        while (size := sum(map(len, parts))) < least:
+            parts.extend(map(self._socket.recv, (most - size,), (flags,)))
             if not parts[-1]:
                 raise EOFError("the log manager is gone")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        if len(parts) > 1:
+            parts[:] = [b"".join(parts)]
 
     def shut_down(self) -> None:
         """End the connection, and have a thread that waits for a block told. `close` is still to be called."""

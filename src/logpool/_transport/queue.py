@@ -462,7 +462,7 @@ class LogQueue(forks.ForkAware):
         block = consumer.receive(timeout, gather=gather)
         frames = deque(split(block or b""))
         # A signal handler that raises runs at calls and jumps. There is none between these, so no frame is lost.
-        consumer.incoming = [], []
+        consumer.incoming = consumer.left
         consumer.asked = False
         self._got = frames
         self._has_ended = block is None
