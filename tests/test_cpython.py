@@ -137,6 +137,46 @@ def test_jobs_are_counted_by_the_executor() -> None:
     assert cpython.job_count_of(executor) == 1
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_job_is_noted_then_queued_then_counted(monkeypatch: pytest.MonkeyPatch, is_first: bool) -> None:
+    with ProcessPoolExecutor(1, FORK) as executor:
+        if not is_first:
+            executor.submit(int).result()
+        before = cpython.job_count_of(executor)
+
+        def interrupt(work_id: int) -> None:
+            assert work_id == before
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as interrupts:
+            interrupts.setattr(executor._work_ids, "put", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                executor.submit(int)
+        assert cpython.job_count_of(executor) == before
+        assert cpython.finish_count(executor, before)
+        assert cpython.job_count_of(executor) == before + 1
+        assert not cpython.finish_count(executor, before + 1)
+        assert cpython.job_count_of(executor) == before + 1
+        executor._pending_work_items.clear()  # Else the pool would wait for it for ever.
+
+
+def test_the_pools_thread_takes_the_numbers_of_jobs_from_what_takes_the_queues_place() -> None:
+    reading, writing = os.pipe()
+    with ProcessPoolExecutor(1, FORK) as executor:
+        cpython.WorkIds.patch(executor)
+        assert executor.submit(abs, -1).result() == 1
+        assert cpython.pool_thread_of(executor).work_ids_queue is executor._work_ids
+        futures = [executor.submit(os.read, reading, 1) for _ in range(10)]
+        executor.shutdown(wait=False, cancel_futures=True)
+        concurrent.futures.wait(futures[-1:], 30)
+        os.write(writing, bytes(10))
+    os.close(reading)
+    os.close(writing)
+    cancelled = [future.cancelled() for future in futures]
+    assert cancelled[-1]
+    assert [future.result() for future in futures[: cancelled.index(True)]] == [b"\0"] * cancelled.index(True)
+
+
 def test_a_broken_executor_says_why_it_takes_no_job() -> None:
     with ProcessPoolExecutor(1, FORK) as executor:
         cpython.break_executor(executor, "this is why")

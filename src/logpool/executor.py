@@ -127,6 +127,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
                 (self._worker_start, initializer, initargs),
                 max_tasks_per_child=max_tasks_per_child,
             )
+            cpython.WorkIds.patch(self)
             CallQueue.patch(cpython.call_queue_of(self), self._jobs.discard)
             ResultQueue.patch(cpython.result_queue_of(self))
             Wakeup.patch(cpython.wakeup_of(self))
@@ -284,18 +285,30 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             OSError: The system has no process or descriptor left for a worker, or for the manager process.
         """
         with self._submit_lock:
+            work_id = cpython.job_count_of(self)
             call_queue = cpython.call_queue_of(self)
             if call_queue is not None:
-                call_queue.submitted.append((cpython.job_count_of(self), fn, self._settings_watch.changes()))
+                call_queue.submitted.append((work_id, fn, self._settings_watch.changes()))
             # Before the job can log.
-            self._jobs.add(cpython.job_count_of(self) + 1)
+            self._jobs.add(work_id + 1)
             try:
                 future = super().submit(fn, *args, **kwargs)
-            except BrokenProcessPool as error:
-                self._crash_reporter.explain(error)
+            except BaseException as error:
+                if isinstance(error, BrokenProcessPool):
+                    self._crash_reporter.explain(error)
+                self._undo_submit(work_id)
                 raise
-            follow(future, cpython.job_count_of(self), self._jobs)
+            follow(future, work_id + 1, self._jobs)
         return future  # type: ignore[return-value]
+
+    def _undo_submit(self, work_id: int) -> None:
+        if not cpython.finish_count(self, work_id):
+            self._jobs.discard(work_id + 1)
+            return
+        self._jobs.interrupted.append(work_id + 1)
+        wakeup = cpython.wakeup_of(self)
+        if wakeup is not None:
+            wakeup.wakeup()
 
     if sys.version_info >= (3, 14):
 
@@ -321,7 +334,13 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
                 # A signal that comes during the fork is handled in the first hook behind that, and a Ctrl-C ends it:
                 # that of `logging`, by which a lock is released that the listener waits for.
                 self._worker_start.signal_mask = stack.enter_context(signals.blocked())
-            yield
+            try:
+                yield
+            except BaseException:
+                call_queue = cpython.call_queue_of(self)
+                if call_queue is not None:
+                    call_queue.strangers += 1
+                raise
         # The pool's thread watches the workers that it knew when it began to wait, and `submit` wakes it before it
         # starts another. If that one dies before anything else happens, nothing notices, and its job's future waits for
         # ever. So the thread is woken once more.

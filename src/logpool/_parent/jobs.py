@@ -66,6 +66,8 @@ class Jobs:
         wake: Wakes the pool's thread up. There before the first result is.
         hurry: Ends the moment for which the listener lets records gather.
         workers: How many the pool has. Noted by the pool's thread.
+        interrupted: The numbers of jobs whose `submit` was interrupted. What is to become of them is the pool's
+            thread's business.
     """
 
     wake: Callable[[], None]
@@ -75,6 +77,7 @@ class Jobs:
     def __init__(self) -> None:
         self.active: dict[int, Job] = {}
         self.held: set[int] = set()
+        self.interrupted: deque[int] = deque()
         self.waiting: dict[int, deque[tuple[int, int]]] = {}
         self._origins = 0  # How many the listener has met.
         self._frames: Iterator[Any] | deque[Any] = iter(())  # What the listener hasn't taken yet.

@@ -27,6 +27,9 @@ from logpool._process.hints import Any
 GRACE = 10.0
 """Seconds for which workers are waited for that end by themselves, once the pool is broken or one of them has died."""
 
+BEGINNING = 1.0
+"""Seconds after which a thread whose start was interrupted is taken for one that was never started."""
+
 WAKEUPS = 2**16
 """Bytes of wake-ups that are read at once."""
 
@@ -144,6 +147,7 @@ class PoolThread(cpython.ExecutorManagerThread):
     jobs: Jobs
     at_end: Callable[[], object]
     is_broken: bool
+    runs: threading.Event
     over: threading.Event
     waiter: Waiter
 
@@ -163,6 +167,7 @@ class PoolThread(cpython.ExecutorManagerThread):
         jobs.wake = thread.thread_wakeup.wakeup
         thread.at_end = at_end
         thread.is_broken = False
+        thread.runs = threading.Event()
         thread.over = threading.Event()
         thread.waiter = Waiter()
         thread.__class__ = cls
@@ -175,16 +180,19 @@ class PoolThread(cpython.ExecutorManagerThread):
         """
         try:
             super().start()
-        except BaseException:
-            executor = self.executor_reference()
-            if executor is not None:
-                why = "The process pool's thread could not be started, the process pool is not usable"
-                cpython.break_executor(executor, why)
+        except BaseException as error:
+            # An interrupt, Ctrl-C say, comes before the thread was started, or while this waits until it runs.
+            if isinstance(error, RuntimeError) or not self.runs.wait(BEGINNING):
+                executor = self.executor_reference()
+                if executor is not None:
+                    why = "The process pool's thread could not be started, the process pool is not usable"
+                    cpython.break_executor(executor, why)
             raise
 
     def run(self) -> None:
         """Run the pool. Whatever ends it, every future has a result, and no worker is left."""
         try:
+            self.runs.set()
             super().run()
         except BaseException as error:
             self._break(error)
@@ -199,7 +207,9 @@ class PoolThread(cpython.ExecutorManagerThread):
                     self.over.set()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the thread has ended, also after a call that was interrupted."""
+        """Wait until the thread has ended, also after a call that was interrupted. If it was never started, return."""
+        if self.ident is None:
+            return
         # A join that is interrupted makes Python (3.11, 3.12) believe that the thread has ended.
         if self.is_alive() and threading.current_thread() is not self:
             self.over.wait(timeout)
@@ -215,7 +225,23 @@ class PoolThread(cpython.ExecutorManagerThread):
             came = super().wait_result_broken_or_wakeup(*args, **kwargs)
         for result_item in self.jobs.ready():
             self._finish(result_item)
+        while self.jobs.interrupted:
+            self._drop_if_lost(self.jobs.interrupted.popleft())
         return came
+
+    def _drop_if_lost(self, number: int) -> None:
+        """Drop a job whose `submit` was interrupted, by Ctrl-C say, before the job was in this thread's queue.
+
+        This thread would wait for it for ever. No other thread takes jobs out of that queue.
+        """
+        work_id = number - 1
+        work_item = self.pending_work_items.get(work_id)
+        if work_item is None or work_item.future.running() or work_item.future.done():
+            return
+        work_ids: Any = self.work_ids_queue
+        if work_id not in work_ids:
+            del self.pending_work_items[work_id]
+            self.jobs.discard(number)
 
     def _wait(self) -> Any:
         """Wait as the base class does, in a third of the time. If the listener is stuck meanwhile, hold nothing back.
@@ -347,6 +373,7 @@ class PoolThread(cpython.ExecutorManagerThread):
                     descriptors.callback(os.close, descriptor)
                     left[descriptor] = worker
             while True:
+                self._dismiss_strangers()
                 for worker in ended:
                     worker.join()
                     if worker.exitcode != 0:
@@ -358,6 +385,11 @@ class PoolThread(cpython.ExecutorManagerThread):
                     for worker in left.values():
                         worker.kill()
                     return
+
+    def _dismiss_strangers(self) -> None:
+        call_queue: Any = self.call_queue
+        if not self.is_broken:  # Else it is closed.
+            call_queue.dismiss_strangers()
 
     def _finish_held(self) -> None:
         """Hand all results over that are kept back, when the pool is broken, and so can't be woken as usual."""

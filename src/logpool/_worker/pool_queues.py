@@ -7,7 +7,9 @@ What the parent does with the same objects stands first in each class.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import queue
 import select
 from collections import deque
 from collections.abc import Callable
@@ -34,8 +36,10 @@ class CallQueue(cpython.CallQueueHooks):
         submitted: In the parent, in their order, of each job that isn't put yet: the `work_id`; the function that was
             submitted, as a library that replaces `ProcessPoolExecutor.submit` has another put in its place; and the
             number and snapshot of the parent's settings, where they had changed since the first submit.
+        strangers: In the parent, how many workers there may be that the pool doesn't know: their start was interrupted.
     """
 
+    strangers: int
     submitted: deque[tuple[int, Callable[..., object], tuple[int, bytes] | None]]
     on_drop: Callable[[int], object]
 
@@ -52,6 +56,7 @@ class CallQueue(cpython.CallQueueHooks):
             on_drop: As above.
         """
         call_queue.submitted = deque()
+        call_queue.strangers = 0
         call_queue.on_drop = on_drop
         # Else the thread that feeds the pipe ends also where it is the pickling of a job that raises this error.
         cpython.report_broken_pipe(call_queue)
@@ -76,6 +81,16 @@ class CallQueue(cpython.CallQueueHooks):
                 if number == obj.work_id and settings is not None:
                     obj.settings = settings
         super().put(obj, *args, **kwargs)
+
+    def dismiss_strangers(self) -> None:
+        """Have as many more workers leave as there may be strangers, as far as there is room for it.
+
+        Each takes what was to have a worker leave that the pool knows, and waits for.
+        """
+        with contextlib.suppress(queue.Full):
+            while self.strangers:
+                self.put(None, block=False)
+                self.strangers -= 1
 
     def on_feeder_error(self, error: Exception, obj: Any, *args: Any, **kwargs: Any) -> None:
         """Fail the job's future, and have the thread that feeds the pipe go on."""
