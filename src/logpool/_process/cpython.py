@@ -137,8 +137,8 @@ class WorkIds(collections.deque[int]):
     """The numbers of the jobs that the pool's thread has yet to put into the call queue, as `submit` puts them.
 
     The pool has a `queue.Queue`, whose lock stays held where Ctrl-C comes just when `submit` has taken it: then the
-    pool's thread waits for that for ever. Here each method is a single call in C, which nothing interrupts, and which
-    takes a tenth of the time.
+    pool's thread waits for that for ever. Here `put` is a single call in C, which nothing interrupts, and which takes a
+    tenth of the time.
     """
 
     put = collections.deque.append
