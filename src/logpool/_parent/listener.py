@@ -76,8 +76,11 @@ class RelayListener(QueueListener, forks.ForkAware):
         """
         super().__init__(queue, *(handlers or ()), respect_handler_level=True)
         self._by_logger = handlers is None
-        self._jobs = Jobs() if jobs is None else jobs
-        self._jobs.hurry = queue.hurry
+        if jobs is None:
+            jobs = Jobs()
+        else:
+            jobs.hurry = queue.hurry
+        self._jobs = jobs
         queue.on_pass = self._note
         queue.on_put = self._check_put
         self._lock = threading.Lock()  # Held while the thread is started, stopped, and waited for.
