@@ -303,7 +303,7 @@ def test_while_a_result_waits_other_jobs_run_and_their_futures_are_told(records:
 def test_where_many_jobs_wait_for_workers_the_listener_wakes_up_for_many_records(
     records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("logpool._manager.broker.GATHERING", 1000)  # Seconds, which end with the last job.
+    monkeypatch.setattr("logpool._manager.broker.GATHERING", 1)  # Second, which ends with the last job.
     with LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
         for future in [executor.submit(jobs.log, "%d", number) for number in range(100)]:
             future.result(30)
