@@ -552,14 +552,18 @@ class Leftovers:
 
 
 def family() -> list[int]:
-    """The processes of this one's session, which all that it starts belongs to."""
+    """The processes of this one's session, which all that it starts belongs to.
+
+    But for those that have ended, and that another's process is to wait for: init, where a worker that had started them
+    was killed.
+    """
     session, found = os.getsid(0), []
     for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             if os.getsid(int(name)) == session:
-                found.append(int(name))
-        except ProcessLookupError:
-            continue
+                state, parent = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[:2]
+                if state != "Z" or os.getsid(int(parent)) == session:
+                    found.append(int(name))
     return found
 
 
