@@ -1110,9 +1110,12 @@ def test_a_submit_that_is_interrupted_as_it_queues_the_job_keeps_no_other_waitin
     assert not executor._jobs.active or not before + behind
 
 
+@pytest.mark.parametrize("has_pidfd", [True, False], ids=["Linux", "elsewhere"])
 def test_a_worker_whose_start_is_interrupted_takes_no_others_leave(
-    context: BaseContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    context: BaseContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_pidfd: bool
 ) -> None:
+    if not has_pidfd:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
     start = multiprocessing.process.BaseProcess.start
 
     def interrupt(process: multiprocessing.process.BaseProcess) -> None:

@@ -338,6 +338,7 @@ class PoolThread(cpython.ExecutorManagerThread):
     def shutdown_workers(self, *args: Any, **kwargs: Any) -> None:
         """Tell all workers to leave, as the base class does, and wait until they have."""
         super().shutdown_workers(*args, **kwargs)
+        self._dismiss_strangers()  # Those for whom there is no room yet, as others leave.
         self._wait_for_workers()
 
     def _join_executor_internals(self, *args: Any, **kwargs: Any) -> None:
@@ -373,7 +374,6 @@ class PoolThread(cpython.ExecutorManagerThread):
                     descriptors.callback(os.close, descriptor)
                     left[descriptor] = worker
             while True:
-                self._dismiss_strangers()
                 for worker in ended:
                     worker.join()
                     if worker.exitcode != 0:
@@ -381,6 +381,7 @@ class PoolThread(cpython.ExecutorManagerThread):
                 if not left:
                     return
                 ended = [left.pop(descriptor) for descriptor in connection.wait(list(left), timeout)]
+                self._dismiss_strangers()
                 if not ended:
                     for worker in left.values():
                         worker.kill()
