@@ -500,11 +500,39 @@ def test_a_job_that_cannot_be_pickled_fails_by_a_method_that_can_be_extended() -
         assert executor.submit(int).result(30) == 0
 
 
-def test_bytes_of_a_job_that_cannot_be_written_are_reported_if_asked_for() -> None:
+def test_what_is_put_into_the_call_queue_at_once_is_got_and_counted_as_any_other() -> None:
+    with queue_of_a_pool() as call_queue:
+        data = call_queue.pickled(job(int))
+        for _ in range(2):  # A pool of one worker has room for so many.
+            assert not call_queue.full()
+            call_queue.put_at_once(data, block=False)
+        assert call_queue.full()
+        with pytest.raises(queue.Full):
+            call_queue.put_at_once(data, block=False)
+        assert [call_queue.get().fn for _ in range(2)] == [int, int]
+        assert not call_queue.full()
+        assert call_queue.needs_no_feeder
+        call_queue.put(job(int))
+        assert not call_queue.needs_no_feeder
+
+
+def test_a_call_queue_that_nothing_feeds_is_closed_at_once() -> None:
+    with queue_of_a_pool() as call_queue:
+        call_queue.close()
+        assert not call_queue.needs_no_feeder
+        assert call_queue.reading_end.closed
+        assert call_queue.writing_end.closed
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["put", "put at once"])
+def test_bytes_of_a_job_that_cannot_be_written_are_reported_if_asked_for(at_once: bool) -> None:
     with queue_of_a_pool() as call_queue:
         cpython.report_broken_pipe(call_queue)
         cpython.close_reading_end(call_queue)
-        call_queue.put(job(int))
+        if at_once:
+            call_queue.put_at_once(call_queue.pickled(job(int)))
+        else:
+            call_queue.put(job(int))
         error, data = call_queue.errors.get(timeout=30)
         assert isinstance(error, OSError)
         assert error.errno == errno.EPIPE

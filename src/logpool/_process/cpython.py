@@ -263,7 +263,53 @@ class CallQueueHooks(process._SafeQueue):
 
     pending_work_items: dict[int, Any]
     _reader: connection.Connection
+    _writer: connection.Connection
+    _sem: Any
+    _thread: Any
+    _closed: bool
     _ignore_epipe: bool
+
+    @property
+    def needs_no_feeder(self) -> bool:
+        """Whether the queue is open, and has no thread yet that feeds the pipe. The first `put` starts it."""
+        return self._thread is None and not self._closed
+
+    @property
+    def writing_end(self) -> connection.Connection:
+        """The connection into which that thread writes."""
+        return self._writer
+
+    def pickled(self, obj: object) -> bytes:
+        """Return what that thread writes for an object."""
+        # A copy, as it is small: the view that `dumps` returns must not come into a cycle of references, by an error's
+        # traceback say, whose collection crashes 3.12.1, and is complained of by newer ones.
+        return bytes(ForkingPickler.dumps(obj))
+
+    def put_at_once(self, data: bytes, block: bool = True, timeout: float | None = None) -> None:
+        """Do what `put` does, in the calling thread. There must be none that feeds the pipe, and room in the pipe.
+
+        Args:
+            data: What to put, pickled.
+            block: As for any queue.
+            timeout: As for any queue.
+
+        Raises:
+            queue.Full: As any queue raises it.
+        """
+        if not self._sem.acquire(block, timeout):
+            raise queue.Full
+        try:
+            self._writer.send_bytes(data)
+        except OSError as error:
+            self._sem.release()
+            self.on_feeder_error(error, data)
+
+    def close(self) -> None:
+        """Close the queue. What the thread that feeds the pipe closes when it ends is closed here if there is none."""
+        super().close()
+        if self._thread is None:
+            self._reader.close()
+            self._writer.close()
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
         """Wait for the next object, and return it."""

@@ -8,12 +8,14 @@ What the parent does with the same objects stands first in each class.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import queue
 import select
 from collections import deque
 from collections.abc import Callable
 from multiprocessing import connection
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from logpool._process import advice, cpython, directory
 from logpool._process.hints import TYPE_CHECKING, Any
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
     from logpool._transport.wire import Positions
 
 logger = logging.getLogger("logpool")
+
+MOST_AT_ONCE = getattr(select, "PIPE_BUF", 0) - 4
+"""Most bytes of a job that a pipe has room for whenever it can be written into. Its length comes before it."""
+
+MOST_OBJECTS = 1000
+"""How many objects a job may consist of that is looked at so closely."""
+
+_PLAIN = frozenset({type(None), bool, int, float, complex, type, FunctionType, ModuleType})
+
+_SIZED = frozenset({str, bytes, tuple, list, dict})
 
 
 class CallQueue(cpython.CallQueueHooks):
@@ -43,6 +55,7 @@ class CallQueue(cpython.CallQueueHooks):
     submitted: deque[tuple[int, Callable[..., object], tuple[int, bytes] | None]]
     on_drop: Callable[[int], object]
 
+    _poll_writer: Callable[[float], list[tuple[int, int]]] | None = None
     _poll_both: Callable[[], list[tuple[int, int]]] | None = None
     _sentinel = -1  # Its descriptor.
     _has_received = False
@@ -80,7 +93,35 @@ class CallQueue(cpython.CallQueueHooks):
                     obj.name = safe_name_of(function)
                 if number == obj.work_id and settings is not None:
                     obj.settings = settings
-        super().put(obj, *args, **kwargs)
+        if not self._put_at_once(obj, *args, **kwargs):
+            super().put(obj, *args, **kwargs)
+
+    def _put_at_once(self, obj: Any, *args: Any, **kwargs: Any) -> bool:
+        """Put a small job without the thread that feeds the pipe.
+
+        That saves its start, and one wake-up of four that a job takes. Once there is that thread, it has all jobs, so
+        that they keep their order.
+
+        Returns:
+            False if it is for that thread: it could have the pool's thread wait, for room in the pipe, or for the
+            user's code, by which an object may be pickled.
+        """
+        if not self.needs_no_feeder or not (obj is None or _is_plain((obj.fn, obj.args, obj.kwargs))):
+            return False
+        if self._poll_writer is None:
+            if not hasattr(select, "poll"):
+                return False
+            poller = select.poll()
+            poller.register(self.writing_end.fileno(), select.POLLOUT)
+            self._poll_writer = poller.poll
+        try:
+            data = self.pickled(obj)
+        except Exception:
+            return False
+        if len(data) > MOST_AT_ONCE or self._poll_writer(0) != [(self.writing_end.fileno(), select.POLLOUT)]:
+            return False
+        self.put_at_once(data, *args, **kwargs)
+        return True
 
     def dismiss_strangers(self) -> None:
         """Have as many more workers leave as there may be strangers, as far as there is room for it.
@@ -159,6 +200,29 @@ class CallQueue(cpython.CallQueueHooks):
         data = super().receive()
         self._has_received = True
         return data
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether an object is pickled soon, and without the user's code."""
+    left = [value]
+    for _ in range(MOST_OBJECTS):
+        if not left:
+            return True
+        value = left.pop()
+        kind = type(value)
+        if kind in _PLAIN:
+            continue
+        if kind is functools.partial:
+            value = value.func, value.args, value.keywords, value.__dict__
+        elif kind is BuiltinFunctionType:
+            value = (value.__self__,)  # The module of a function; of a method any object.
+        elif kind not in _SIZED or len(value) > MOST_AT_ONCE:
+            return False
+        if kind is dict:
+            left.extend(value.values())
+        if kind is not str and kind is not bytes:
+            left.extend(value)
+    return False
 
 
 class ResultQueue(cpython.ResultQueueHooks):
