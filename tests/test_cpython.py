@@ -16,6 +16,7 @@ import os
 import pickle
 import queue
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -625,6 +626,74 @@ def test_a_process_that_cannot_be_launched_leaves_nothing_behind() -> None:
         def launch(self, its_end: int) -> int:
             raise OSError("failed")
 
+    descriptors = len(os.listdir("/dev/fd"))
+    with pytest.raises(OSError, match="failed"):
+        Failing().start()
+    assert len(os.listdir("/dev/fd")) == descriptors
+    assert multiprocessing.active_children() == []
+
+
+def test_a_forkserver_is_known_once_it_runs() -> None:
+    code = """if True:
+        import multiprocessing
+        from logpool._process import cpython
+        print(cpython.has_forkserver())
+        process = multiprocessing.get_context("forkserver").Process(target=int)
+        print(cpython.has_forkserver())
+        process.start()
+        print(cpython.has_forkserver())
+        process.join()
+    """
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.stdout.split(), ended.stderr) == (["False", "False", "True"], "")
+
+
+class ByForkserver(cpython.ByForkserver):
+    """Writes what it reads from one pipe into another, and ends with an exit code."""
+
+    def __init__(self, *descriptors: int) -> None:
+        super().__init__(name="forked")
+        self._descriptors = list(descriptors)
+
+    def descriptors(self) -> list[int]:
+        return self._descriptors
+
+    def program(self) -> str:
+        return """if True:
+            import os
+            from multiprocessing.forkserver import get_inherited_fds
+            reading, writing = get_inherited_fds()
+            os.write(writing, os.read(reading, 100))
+            os._exit(7)
+        """
+
+
+def test_a_forkserver_runs_the_program_that_it_is_sent_with_the_descriptors_that_it_is_sent() -> None:
+    reading, to_write = os.pipe()
+    to_read, writing = os.pipe()
+    forked = ByForkserver(to_read, to_write)
+    forked.start()
+    assert forked in multiprocessing.active_children()
+    forked.join(0)
+    assert forked.exitcode is None
+    os.write(writing, b"through")
+    assert os.read(reading, 100) == b"through"
+    forked.join(30)
+    assert forked.exitcode == 7
+    forked.close()
+    for descriptor in (reading, to_write, to_read, writing):
+        os.close(descriptor)
+
+
+def test_a_program_that_cannot_be_sent_to_a_forkserver_leaves_nothing_behind(capfd: pytest.CaptureFixture[str]) -> None:
+    class Failing(ByForkserver):
+        def program(self) -> str:
+            raise OSError("failed")
+
+    process = multiprocessing.get_context("forkserver").Process(target=int)
+    process.start()  # Else the forkserver's own would be counted.
+    process.join()
+    process.close()
     descriptors = len(os.listdir("/dev/fd"))
     with pytest.raises(OSError, match="failed"):
         Failing().start()

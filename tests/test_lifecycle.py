@@ -545,6 +545,41 @@ if __name__ == "__main__":
     assert (tmp_path / "imports").read_text().split() == ["__main__", "__mp_main__"]
 
 
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="nothing else tells of the end of another's child")
+def test_a_forkserver_that_is_killed_takes_no_record_with_it_and_leaves_no_manager_process(
+    run_program: Run, tmp_path: Path
+) -> None:
+    ended = run_program(
+        """
+import logging, multiprocessing, os, select, signal, sys, tempfile
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
+from logpool import LoggingProcessPoolExecutor
+
+def work():
+    logging.getLogger("app").warning("at work")
+    os.kill(os.getppid(), signal.SIGKILL)
+    logging.getLogger("app").warning("still at work")
+
+if __name__ == "__main__":
+    tempfile.tempdir = os.getcwd()
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    logging.getLogger("logpool").setLevel(logging.CRITICAL + 1)
+    executor = LoggingProcessPoolExecutor(1, multiprocessing.get_context("forkserver"))
+    future = executor.submit(work)
+    (manager,) = [child for child in multiprocessing.active_children() if child.name == "LogManager"]
+    its_end = os.pidfd_open(manager.pid)
+    print(type(future.exception()) in (BrokenProcessPool, type(None)))
+    executor.shutdown()
+    print(select.select([its_end], [], [], 20)[0] == [its_end])
+"""
+    )
+    lines = ended.stdout.splitlines()
+    assert lines[0] == "at work"
+    assert [line for line in lines if "work" not in line] == ["True", "True"]
+    assert [path.name for path in tmp_path.iterdir()] == ["program.py"]
+
+
 @pytest.mark.parametrize("start_method", START_METHODS)
 def test_a_worker_that_drops_its_handlers_after_it_has_logged_ends_without_a_word(
     run_program: Run, start_method: str

@@ -34,7 +34,7 @@ MODULES = ("test_process_pool", "test_shutdown", "test_init", "test_as_completed
 
 LEFT_OUT = {
     "test_python_finalization_error": (
-        "It lets `threading` start one thread and refuses the next, and expects a pool that breaks for want of the thread "
+        "It lets `threading` start one thread and no other, and expects a pool that breaks for want of the thread "
         "that feeds its call queue. Here the first thread is the listener's, the second the pool's own, and `submit` "
         "raises RuntimeError."
     ),

@@ -1,24 +1,30 @@
 """What the manager process runs, from its start to its end.
 
     start method      how the manager process comes to `serve`
-    fork              it is forked from the parent, and calls it
+    fork              `serve_forked`: it is forked from the parent
+    forkserver        `serve_forked`: it is forked from the forkserver, if there is one
     forkserver, spawn `python -c ... main(pipe)`, a program of its own (POSIX)
     spawn             the target of a `multiprocessing.Process` (Windows, frozen programs)
 
-As a program of its own it imports nothing of the user's: it needs no object of theirs, is up in less time, takes less
-memory, and what a main module does when it is imported is done once less.
+It imports nothing of the user's: it needs no object of theirs, is up in less time, takes less memory, and what a main
+module does when it is imported is done once less.
 """
 
 from __future__ import annotations
 
+import gc
 import marshal
 import os
 import signal
 import socket
+import sys
 
 from logpool._manager.broker import Broker
 from logpool._process import directory, signals
 from logpool._transport.wire import UNIX, configure_socket
+
+Arguments = tuple[str | None, bytes, int]
+"""What `serve` takes besides the sockets."""
 
 
 class Sockets:
@@ -59,6 +65,54 @@ def serve(sockets: Sockets, path: str | None, key: bytes, backlog: int) -> None:
         directory.remove(path)
 
 
+def serve_forked(descriptors: list[int], arguments: Arguments, *others: int) -> None:
+    """Serve in a forked process, then end it: what it was forked from was doing something else.
+
+    Args:
+        descriptors: Of the sockets, in the order in which `Sockets` takes them.
+        arguments: As for `serve`.
+        *others: Descriptors that the process is to keep.
+    """
+    code = 1
+    try:
+        # What the memory holds is never freed here: an object whose descriptor is closed below would close the one that
+        # has got its number.
+        gc.freeze()
+        own = {*descriptors, *others}
+        _close_all_but({0, 1, 2} | own)
+        if 0 not in own:  # Or the program was started without stdin.
+            nothing = os.open(os.devnull, os.O_RDONLY)  # In its place, as in each child of `multiprocessing`.
+            if nothing != 0:
+                os.dup2(nothing, 0)
+                os.close(nothing)
+        serve(_take_over(descriptors), *arguments)
+        code = 0
+    except BaseException:
+        sys.__excepthook__(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
+def _take_over(descriptors: list[int]) -> Sockets:
+    return Sockets(*(socket.socket(fileno=descriptor) for descriptor in descriptors))
+
+
+def _close_all_but(kept: set[int]) -> None:
+    ends = sorted(kept)
+    for one, next_one in zip(ends, [*ends[1:], _descriptor_limit(ends[-1] + 1)]):
+        if one + 1 < next_one:
+            os.closerange(one + 1, next_one)
+
+
+def _descriptor_limit(least: int) -> int:
+    """Return a number that is greater than that of any descriptor."""
+    # The limit may be a thousand million, and some systems close one number after the other.
+    try:
+        return max(map(int, os.listdir("/dev/fd")), default=least) + 1
+    except OSError:
+        return os.sysconf("SC_OPEN_MAX")
+
+
 def main(pipe: int) -> None:
     """Run the program.
 
@@ -67,6 +121,6 @@ def main(pipe: int) -> None:
     """
     with open(pipe, "rb") as source:
         descriptors, arguments = marshal.load(source)
-    serve(Sockets(*(socket.socket(fileno=descriptor) for descriptor in descriptors)), *arguments)
+    serve(_take_over(descriptors), *arguments)
     # As a forked process ends: nothing is left to be done, and the parent waits.
     os._exit(0)

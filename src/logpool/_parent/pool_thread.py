@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -368,11 +369,14 @@ class PoolThread(cpython.ExecutorManagerThread):
                     descriptor = os.pidfd_open(worker.pid)  # type: ignore[arg-type]  # It was started.
                 except ProcessLookupError:  # The forkserver has waited for it.
                     ended.append(worker)
+                    continue
                 except (AttributeError, OSError):  # No Linux, or no descriptor is left. The base class waits.
                     return
-                else:
-                    descriptors.callback(os.close, descriptor)
-                    left[descriptor] = worker
+                descriptors.callback(os.close, descriptor)
+                left[descriptor] = worker
+                if worker.exitcode is not None:
+                    # The forkserver was killed, and so the base class takes the worker for one that has ended.
+                    self._dismiss(descriptor)
             while True:
                 for worker in ended:
                     worker.join()
@@ -380,12 +384,20 @@ class PoolThread(cpython.ExecutorManagerThread):
                         timeout = GRACE
                 if not left:
                     return
-                ended = [left.pop(descriptor) for descriptor in connection.wait(list(left), timeout)]
                 self._dismiss_strangers()
+                ended = [left.pop(descriptor) for descriptor in connection.wait(list(left), timeout)]
                 if not ended:
-                    for worker in left.values():
-                        worker.kill()
+                    for descriptor in left:
+                        _send_signal(descriptor, signal.SIGKILL)
                     return
+
+    def _dismiss(self, descriptor: int) -> None:
+        """Have a worker leave to which the base class has said nothing."""
+        if self.is_broken:
+            _send_signal(descriptor, signal.SIGTERM)
+        else:
+            call_queue: Any = self.call_queue
+            call_queue.strangers += 1
 
     def _dismiss_strangers(self) -> None:
         call_queue: Any = self.call_queue
@@ -449,3 +461,8 @@ class PoolThread(cpython.ExecutorManagerThread):
             error.__cause__ = cpython.remote_traceback(f"\n'''\n{''.join(cause)}'''")
             self.reporter.explain(error)
             future.set_exception(error)
+
+
+def _send_signal(descriptor: int, number: int) -> None:
+    with contextlib.suppress(OSError):  # The process has ended.
+        signal.pidfd_send_signal(descriptor, number)

@@ -18,6 +18,7 @@ import contextlib
 import itertools
 import logging
 import os
+import pickle
 import queue
 import sys
 import warnings
@@ -463,6 +464,55 @@ if sys.platform != "win32":
                 raise
             finally:
                 os.close(its_end)
+
+    def has_forkserver() -> bool:
+        """Return whether this process has started a forkserver. Nothing public tells, without starting one."""
+        forkserver: Any = sys.modules.get("multiprocessing.forkserver")
+        return forkserver is not None and forkserver._forkserver._forkserver_pid is not None
+
+    class ByForkserver(processes.BaseProcess):
+        """A process of `multiprocessing` that the forkserver forks, and whose subclass says what it runs.
+
+        What the context's class of processes does (`_Popen`, `Popen._launch`) sends the process object, and what the
+        child needs to import the main module. The child unpickles what it is sent, so that this can be a program.
+        """
+
+        def descriptors(self) -> list[int]:
+            """Return what the process is to have. It gets them by `multiprocessing.forkserver.get_inherited_fds`."""
+            raise NotImplementedError
+
+        def program(self) -> str:
+            """Return the source of what it is to run. It must not return."""
+            raise NotImplementedError
+
+        @staticmethod
+        def _Popen(process_obj: processes.BaseProcess) -> popen_fork.Popen:  # noqa: N802
+            # Here, because a program that uses another start method doesn't need them.
+            from multiprocessing import forkserver, popen_forkserver
+
+            class Launch(popen_forkserver.Popen):
+                def _launch(self, process_obj: processes.BaseProcess) -> None:
+                    assert isinstance(process_obj, ByForkserver)
+                    self.sentinel, pipe = forkserver.connect_to_new_process(process_obj.descriptors())
+                    self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
+                    try:
+                        with open(pipe, "wb") as sent:
+                            sent.write(pickle.dumps(_Program(process_obj.program())))
+                        self.pid = forkserver.read_signed(self.sentinel)
+                    except BaseException:
+                        self.finalizer()
+                        raise
+
+            return Launch(process_obj)
+
+    class _Program:
+        """Is executed when it is unpickled."""
+
+        def __init__(self, source: str) -> None:
+            self._source = source
+
+        def __reduce__(self) -> tuple[Callable[..., None], tuple[str, dict[str, Any]]]:
+            return exec, (self._source, {})
 
     def start_program(command: list[str], descriptors: tuple[int, ...]) -> int:
         """Start a program that has these descriptors and the standard three, and return its pid.
