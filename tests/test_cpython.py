@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, process
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, forkserver, util
+from multiprocessing import connection, forkserver, queues, reduction, util
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import ModuleType
@@ -503,26 +503,85 @@ def test_a_job_that_cannot_be_pickled_fails_by_a_method_that_can_be_extended() -
 
 def test_what_is_put_into_the_call_queue_at_once_is_got_and_counted_as_any_other() -> None:
     with queue_of_a_pool() as call_queue:
-        data = call_queue.pickled(job(int))
         for _ in range(2):  # A pool of one worker has room for so many.
             assert not call_queue.full()
-            call_queue.put_at_once(data, block=False)
+            assert call_queue.put_at_once(job(int), 1000, block=False)
         assert call_queue.full()
         with pytest.raises(queue.Full):
-            call_queue.put_at_once(data, block=False)
+            call_queue.put_at_once(job(int), 1000, block=False)
         assert [call_queue.get().fn for _ in range(2)] == [int, int]
         assert not call_queue.full()
-        assert call_queue.needs_no_feeder
-        call_queue.put(job(int))
-        assert not call_queue.needs_no_feeder
+        assert not call_queue.put_at_once(job(int), 100)
+        assert not call_queue.put_at_once(job(lambda: None), 1000)
+        assert not call_queue.full()
 
 
-def test_a_call_queue_that_nothing_feeds_is_closed_at_once() -> None:
+def test_what_is_put_at_once_overtakes_nothing() -> None:
+    class Blocks:
+        def __reduce__(self) -> tuple[Callable[..., str], tuple[()]]:
+            pickling.set()
+            assert go_on.wait(30)
+            return str, ()
+
+    pickling, go_on = threading.Event(), threading.Event()
+    with queue_of_a_pool() as call_queue:
+        call_queue.put(job(Blocks()))  # type: ignore[arg-type]  # It isn't run.
+        assert pickling.wait(30)
+        assert not call_queue.put_at_once(job(int), 1000)
+        call_queue.put(job(lambda: None))
+        go_on.set()
+        assert call_queue.get().fn == ""
+        call_queue.errors.get(timeout=30)
+        assert call_queue.put_at_once(job(int), 1000)
+        assert call_queue.get().fn is int
+
+
+def test_the_thread_that_feeds_the_call_queue_is_there_from_the_first_object() -> None:
+    with queue_of_a_pool() as call_queue:
+        assert not any(thread.name == "QueueFeederThread" for thread in threading.enumerate())
+        call_queue.put_at_once(job(int), 1000)
+        assert any(thread.name == "QueueFeederThread" for thread in threading.enumerate())
+
+
+def test_a_closed_call_queue_takes_nothing_at_once() -> None:
     with queue_of_a_pool() as call_queue:
         call_queue.close()
-        assert not call_queue.needs_no_feeder
-        assert call_queue.reading_end.closed
-        assert call_queue.writing_end.closed
+        assert not call_queue.put_at_once(job(int), 1000)
+        with pytest.raises(ValueError, match="closed"):
+            call_queue.put(job(int))
+
+
+def test_another_pickler_of_the_call_queue_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cpython.pickles_as_usual()
+    with monkeypatch.context() as patch:
+        patch.setattr(queues, "_ForkingPickler", type("Other", (queues._ForkingPickler,), {}))  # type: ignore[attr-defined]
+        assert not cpython.pickles_as_usual()
+    assert cpython.pickles_as_usual()
+    monkeypatch.setitem(reduction.ForkingPickler._extra_reducers, functools.partial, repr)  # type: ignore[attr-defined]
+    assert not cpython.pickles_as_usual()
+
+
+def test_a_module_is_loaded_when_its_import_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "package_of_a_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("from package_of_a_test import inner; inner.tell(__name__)")
+    (package / "inner.py").write_text(
+        "from logpool._process import cpython\n"
+        "def tell(package): print(cpython.is_loaded(package), cpython.is_loaded(__name__))\n"
+        "tell(__name__)\n"
+    )
+    code = """if True:
+        from logpool._process import cpython
+        print(cpython.is_loaded("package_of_a_test"))
+        import package_of_a_test
+        package_of_a_test.inner.tell("package_of_a_test")
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ended.stderr == ""
+    # Before the import, at the end of the inner one's, at the end of the package's, and after it.
+    assert ended.stdout.split() == ["False", "False", "False", "False", "False", "True", "True"]
 
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["put", "put at once"])
@@ -531,7 +590,7 @@ def test_bytes_of_a_job_that_cannot_be_written_are_reported_if_asked_for(at_once
         cpython.report_broken_pipe(call_queue)
         cpython.close_reading_end(call_queue)
         if at_once:
-            call_queue.put_at_once(call_queue.pickled(job(int)))
+            call_queue.put_at_once(job(int), 1000)
         else:
             call_queue.put(job(int))
         error, data = call_queue.errors.get(timeout=30)

@@ -11,6 +11,7 @@ import select
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, process
+from multiprocessing import reduction
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -18,29 +19,32 @@ from typing import Any
 import pytest
 
 import jobs
-from conftest import Records
+from conftest import Records, Run
 from logpool import LoggingProcessPoolExecutor
 from logpool._process import cpython
 
 TIMEOUT = 30  # Seconds.
 
 
-def feeding_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "QueueFeederThread"]
+def fed_to(executor: LoggingProcessPoolExecutor) -> int:
+    """How many jobs the thread that feeds the pipe was given."""
+    fed: int = cpython.call_queue_of(executor)._to_feed
+    return fed
 
 
-def test_small_plain_jobs_need_no_thread_that_feeds_the_pipe(context: BaseContext) -> None:
+def test_small_plain_jobs_pass_by_the_thread_that_feeds_the_pipe(context: BaseContext) -> None:
     with LoggingProcessPoolExecutor(2, context) as executor:
         assert list(executor.map(jobs.square, range(5), chunksize=2)) == [0, 1, 4, 9, 16]
-        assert executor.submit(pow, 323, exp=1235, mod=100).result(TIMEOUT) == 7
         assert executor.submit(complex, 1, 2.5).result(TIMEOUT) == 1 + 2.5j
-        assert executor.submit(functools.partial(sorted, reverse=True), [1, 2]).result(TIMEOUT) == [2, 1]
-        assert executor.submit(dict, {b"key": (None, True)}, name="text").result(TIMEOUT) == {
+        assert executor.submit(functools.partial(dict, one=1), {b"key": (None, True)}, name="text").result(TIMEOUT) == {
             b"key": (None, True),
+            "one": 1,
             "name": "text",
         }
-        assert not feeding_threads()
-    assert not feeding_threads()
+        assert fed_to(executor) == 0
+        assert executor.submit(len, "builtin").result(TIMEOUT) == 7
+        assert executor.submit(jobs.square, 1j).result(TIMEOUT) == -1
+        assert fed_to(executor) == 2
 
 
 class Waits:
@@ -142,11 +146,96 @@ def test_a_pipe_without_room_keeps_the_thread_that_puts_a_job_from_nothing() -> 
         fcntl.fcntl(call_queue.writing_end, fcntl.F_SETPIPE_SZ, 1)  # The least that there is: a page.
         for number in range(3):
             call_queue.put(process._CallItem(number, len, ("x" * 3000,), {}))
-        assert feeding_threads()
+        assert fed_to(executor) > 0
         items = [cpython.CallQueueHooks.get(call_queue) for _ in range(3)]
         assert [(item.work_id, len(item.args[0])) for item in items] == [(0, 3000), (1, 3000), (2, 3000)]
         call_queue.close()
         call_queue.join_thread()
+
+
+def test_a_function_of_a_module_that_is_being_imported_keeps_no_result_back(
+    run_program: Run, tmp_path: Path, context: BaseContext
+) -> None:
+    (tmp_path / "module.py").write_text("""
+def mine():
+    return "mine"
+
+def begin(executor):
+    global first, second
+    first = executor.submit(int, 9)
+    second = executor.submit(mine)
+
+def go_on():
+    print(first.result(20))
+
+import __main__
+if hasattr(__main__, "executor"):  # Else it is a worker that imports this.
+    __main__.on_import()
+""")
+    ended = run_program(
+        """
+import multiprocessing, sys
+from logpool import LoggingProcessPoolExecutor
+
+def on_import():
+    module = sys.modules["module"]
+    module.begin(executor)
+    module.go_on()
+
+if __name__ == "__main__":
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1])) as executor:
+        import module
+        print(module.second.result(20))
+""",
+        context.get_start_method(),
+    )
+    assert (ended.stdout.split(), ended.stderr) == (["9", "mine"], "")
+
+
+def test_a_reducer_that_waits_for_another_job_keeps_no_result_back(
+    context: BaseContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    pickling = threading.Event()
+
+    def reduce_partial(value: Any) -> tuple[Callable[..., object], tuple[Any, ...]]:
+        pickling.set()
+        first.result(TIMEOUT)
+        return functools.partial, (value.func, *value.args)
+
+    with LoggingProcessPoolExecutor(2, context) as executor:
+        first = executor.submit(jobs.wait_for, str(gate))
+        monkeypatch.setitem(reduction.ForkingPickler._extra_reducers, functools.partial, reduce_partial)  # type: ignore[attr-defined]
+        second = executor.submit(functools.partial(jobs.square, 3))
+        assert pickling.wait(TIMEOUT)
+        with gate.open("w"):
+            pass
+        assert first.result(TIMEOUT) is None
+        assert second.result(TIMEOUT) == 9
+
+
+def test_a_program_that_ends_with_jobs_of_all_kinds_pending_has_them_done(
+    run_program: Run, context: BaseContext
+) -> None:
+    ended = run_program(
+        """
+import logging, multiprocessing, sys
+from logpool import LoggingProcessPoolExecutor
+
+def work(argument):
+    logging.getLogger("app").warning("%.4s", argument)
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    executor = LoggingProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1]))
+    executor.submit(work, "first").result()
+    for argument in ("plain", {"a set"}, "x" * 10000, "last"):
+        executor.submit(work, argument)
+""",
+        context.get_start_method(),
+    )
+    assert (ended.stdout.split(), ended.stderr) == (["firs", "plai", "{'a", "xxxx", "last"], "")
 
 
 def test_a_job_without_arguments_after_a_change_of_the_parents_settings_finds_them(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -26,7 +27,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, process
 from multiprocessing import connection, queues, util
 from multiprocessing import process as processes
-from multiprocessing.reduction import ForkingPickler
+from multiprocessing.reduction import ForkingPickler, _reduce_partial  # type: ignore[attr-defined]
+from types import ModuleType
 
 from logpool._process.hints import TYPE_CHECKING, Any
 
@@ -256,7 +258,7 @@ def remote_traceback(text: str) -> Exception:
 
 
 class CallQueueHooks(process._SafeQueue):
-    """The pool's call queue, whose subclass does the reading, and is told what can't be sent.
+    """The pool's call queue, whose subclass does the reading, may write by itself, and is told what can't be sent.
 
     Nothing public says which worker takes which job. A worker calls `get` for an object with `work_id` (from 0) and
     `fn`; the parent puts it, and `pending_work_items` is the pool's, as the thread has it.
@@ -270,33 +272,43 @@ class CallQueueHooks(process._SafeQueue):
     _closed: bool
     _ignore_epipe: bool
 
-    @property
-    def needs_no_feeder(self) -> bool:
-        """Whether the queue is open, and has no thread yet that feeds the pipe. The first `put` starts it."""
-        return self._thread is None and not self._closed
+    _to_feed = 0  # How many objects the thread that feeds the pipe was given,
+    _fed = 0  # and with how many it has done.
 
-    @property
-    def writing_end(self) -> connection.Connection:
-        """The connection into which that thread writes."""
-        return self._writer
+    def put(self, *args: Any, **kwargs: Any) -> None:
+        """Have the thread that feeds the pipe pickle an object and write it. One thread alone puts."""
+        self._start_to_feed()
+        self._to_feed += 1
+        super().put(*args, **kwargs)
 
-    def pickled(self, obj: object) -> bytes:
-        """Return what that thread writes for an object."""
-        # A copy, as it is small: the view that `dumps` returns must not come into a cycle of references, by an error's
-        # traceback say, whose collection crashes 3.12.1, and is complained of by newer ones.
-        return bytes(ForkingPickler.dumps(obj))
-
-    def put_at_once(self, data: bytes, block: bool = True, timeout: float | None = None) -> None:
-        """Do what `put` does, in the calling thread. There must be none that feeds the pipe, and room in the pipe.
+    def put_at_once(self, obj: object, most: int, block: bool = True, timeout: float | None = None) -> bool:
+        """Do what `put` does, but in the calling thread.
 
         Args:
-            data: What to put, pickled.
+            obj: What to put. To pickle it takes no time worth mentioning.
+            most: Bytes that can be written without a wait.
             block: As for any queue.
             timeout: As for any queue.
+
+        Returns:
+            False if it is for `put`: the other thread still has an object, which this one would overtake; or it is too
+            large; or it can't be pickled, which that thread tells.
 
         Raises:
             queue.Full: As any queue raises it.
         """
+        with contextlib.suppress(RuntimeError):  # An interpreter that exits starts none. It isn't needed for this.
+            self._start_to_feed()
+        if self._to_feed != self._fed or self._closed:
+            return False
+        # As in the other thread. A copy: the view that `dumps` returns must not come into a cycle of references, by an
+        # error's traceback say, whose collection crashes 3.12.1, and is complained of by newer ones.
+        try:
+            data = bytes(queues._ForkingPickler.dumps(obj))  # type: ignore[attr-defined]  # Typeshed doesn't know it.
+        except Exception:
+            return False
+        if len(data) > most:
+            return False
         if not self._sem.acquire(block, timeout):
             raise queue.Full
         try:
@@ -304,13 +316,27 @@ class CallQueueHooks(process._SafeQueue):
         except OSError as error:
             self._sem.release()
             self.on_feeder_error(error, data)
+        return True
 
-    def close(self) -> None:
-        """Close the queue. What the thread that feeds the pipe closes when it ends is closed here if there is none."""
-        super().close()
-        if self._thread is None:
-            self._reader.close()
-            self._writer.close()
+    def _start_to_feed(self) -> None:
+        # With the first object, as in the base class, though it may not be needed: later, when the interpreter exits,
+        # no thread can be started.
+        if self._thread is None and not self._closed:
+            self._send_bytes = self._feed_bytes
+            try:
+                self._start_thread()  # type: ignore[attr-defined]  # Typeshed doesn't know it.
+            except BaseException:
+                self._thread = None  # As newer Pythons do (3.12): else the next object would be left lying.
+                raise
+
+    def _feed_bytes(self, data: Any) -> None:
+        self._writer.send_bytes(data)
+        self._fed += 1
+
+    @property
+    def writing_end(self) -> connection.Connection:
+        """The connection into which jobs are written."""
+        return self._writer
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
         """Wait for the next object, and return it."""
@@ -328,7 +354,7 @@ class CallQueueHooks(process._SafeQueue):
         return self._reader
 
     def on_feeder_error(self, error: Exception, obj: Any, *args: Any, **kwargs: Any) -> None:
-        """Fail the job's future. Called in the thread that feeds the pipe.
+        """Fail the job's future. Called in the thread that feeds the pipe, or by `put_at_once`.
 
         Args:
             error: What pickling or writing raised.
@@ -339,6 +365,7 @@ class CallQueueHooks(process._SafeQueue):
         super()._on_queue_feeder_error(error, obj, *args, **kwargs)
 
     def _on_queue_feeder_error(self, e: Exception, obj: Any, *args: Any, **kwargs: Any) -> None:
+        self._fed += 1
         self.on_feeder_error(e, obj, *args, **kwargs)
 
 
@@ -355,6 +382,27 @@ def feed_without_lock(call_queue: Any) -> None:
     """
     if hasattr(call_queue, "shutdown_lock"):
         call_queue.shutdown_lock = contextlib.nullcontext()
+
+
+def pickles_as_usual() -> bool:
+    """Return whether the call queue pickles by the pickler that it has had from the start, and partials as ever."""
+    pickler: Any = queues._ForkingPickler  # type: ignore[attr-defined]  # Typeshed doesn't know it.
+    reducers = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
+    return pickler is ForkingPickler and reducers.get(functools.partial) is _reduce_partial
+
+
+def is_loaded(module: str) -> bool:
+    """Return whether a module, and each package that it is in, was imported, so that an import of it waits for nothing.
+
+    Nothing public tells that an import goes on. `pickle` imports the modules of functions and classes.
+    """
+    while True:
+        found = sys.modules.get(module)
+        if type(found) is not ModuleType or getattr(found.__dict__.get("__spec__"), "_initializing", False):
+            return False
+        module, dot, _ = module.rpartition(".")
+        if not dot:
+            return True
 
 
 def is_job(obj: object) -> bool:

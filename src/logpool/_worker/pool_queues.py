@@ -15,7 +15,7 @@ import select
 from collections import deque
 from collections.abc import Callable
 from multiprocessing import connection
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import FunctionType
 
 from logpool._process import advice, cpython, directory
 from logpool._process.hints import TYPE_CHECKING, Any
@@ -30,12 +30,15 @@ logger = logging.getLogger("logpool")
 MOST_AT_ONCE = getattr(select, "PIPE_BUF", 0) - 4
 """Most bytes of a job that a pipe has room for whenever it can be written into. Its length comes before it."""
 
-MOST_OBJECTS = 1000
-"""How many objects a job may consist of that is looked at so closely."""
+# What `pickle` knows without asking any table of reducers, in which a program may have its own.
 
-_PLAIN = frozenset({type(None), bool, int, float, complex, type, FunctionType, ModuleType})
+_ATOMS = frozenset({type(None), bool, float})
 
 _SIZED = frozenset({str, bytes, tuple, list, dict})
+
+_CONTAINERS = frozenset({tuple, list, dict})
+
+_BY_NAME = frozenset({FunctionType, type})
 
 
 class CallQueue(cpython.CallQueueHooks):
@@ -55,6 +58,7 @@ class CallQueue(cpython.CallQueueHooks):
     submitted: deque[tuple[int, Callable[..., object], tuple[int, bytes] | None]]
     on_drop: Callable[[int], object]
 
+    _loaded: object = None  # The last function or class of which it is known that its module was imported.
     _poll_writer: Callable[[float], list[tuple[int, int]]] | None = None
     _poll_both: Callable[[], list[tuple[int, int]]] | None = None
     _sentinel = -1  # Its descriptor.
@@ -97,30 +101,57 @@ class CallQueue(cpython.CallQueueHooks):
             super().put(obj, *args, **kwargs)
 
     def _put_at_once(self, obj: Any, *args: Any, **kwargs: Any) -> bool:
-        """Put a small job without the thread that feeds the pipe.
-
-        That saves its start, and one wake-up of four that a job takes. Once there is that thread, it has all jobs, so
-        that they keep their order.
+        """Put a small plain job without the thread that feeds the pipe, which saves one of a job's wake-ups.
 
         Returns:
-            False if it is for that thread: it could have the pool's thread wait, for room in the pipe, or for the
-            user's code, by which an object may be pickled.
+            False if it is for that thread: to put it might have the pool's thread wait, for room in the pipe, or for
+            the program's code, by which an object may be pickled.
         """
-        if not self.needs_no_feeder or not (obj is None or _is_plain((obj.fn, obj.args, obj.kwargs))):
-            return False
         if self._poll_writer is None:
             if not hasattr(select, "poll"):
                 return False
             poller = select.poll()
             poller.register(self.writing_end.fileno(), select.POLLOUT)
             self._poll_writer = poller.poll
-        try:
-            data = self.pickled(obj)
-        except Exception:
-            return False
-        if len(data) > MOST_AT_ONCE or self._poll_writer(0) != [(self.writing_end.fileno(), select.POLLOUT)]:
-            return False
-        self.put_at_once(data, *args, **kwargs)
+        return (
+            (obj is None or self._is_plain(obj))
+            and self._poll_writer(0) == [(self.writing_end.fileno(), select.POLLOUT)]
+            and self.put_at_once(obj, MOST_AT_ONCE, *args, **kwargs)
+        )
+
+    def _is_plain(self, job: Any) -> bool:
+        """Tell whether a job is small, and pickled without any code of the program's, and without waiting for any."""
+        left: list[Any] = [job.fn, job.args, job.kwargs]
+        size = 0
+        for _ in range(MOST_AT_ONCE):
+            if not left:
+                return cpython.pickles_as_usual()
+            value = left.pop()
+            kind = type(value)
+            if kind in _ATOMS:
+                continue
+            if kind is int:
+                size += value.bit_length() // 8
+            elif kind in _SIZED:
+                size += len(value)
+            elif kind is functools.partial:
+                left += value.func, value.args, value.keywords, value.__dict__
+            elif kind not in _BY_NAME or not self._is_loaded(value):
+                return False
+            if size > MOST_AT_ONCE:
+                return False
+            if kind in _CONTAINERS:
+                left.extend(value)
+            if kind is dict:
+                left.extend(value.values())
+        return False
+
+    def _is_loaded(self, named: Any) -> bool:
+        """Tell whether the module of a function or class was imported, so that to pickle it waits for no import."""
+        if named is not self._loaded:
+            if type(named.__module__) is not str or not cpython.is_loaded(named.__module__):
+                return False
+            self._loaded = named
         return True
 
     def dismiss_strangers(self) -> None:
@@ -200,29 +231,6 @@ class CallQueue(cpython.CallQueueHooks):
         data = super().receive()
         self._has_received = True
         return data
-
-
-def _is_plain(value: Any) -> bool:
-    """Tell whether an object is pickled soon, and without the user's code."""
-    left = [value]
-    for _ in range(MOST_OBJECTS):
-        if not left:
-            return True
-        value = left.pop()
-        kind = type(value)
-        if kind in _PLAIN:
-            continue
-        if kind is functools.partial:
-            value = value.func, value.args, value.keywords, value.__dict__
-        elif kind is BuiltinFunctionType:
-            value = (value.__self__,)  # The module of a function; of a method any object.
-        elif kind not in _SIZED or len(value) > MOST_AT_ONCE:
-            return False
-        if kind is dict:
-            left.extend(value.values())
-        if kind is not str and kind is not bytes:
-            left.extend(value)
-    return False
 
 
 class ResultQueue(cpython.ResultQueueHooks):
