@@ -141,3 +141,29 @@ def test_what_an_import_did_that_failed_is_undone(
         executor.submit(jobs.log, "goes on")
     assert records.messages == ["goes on"]
     assert "failing" not in sys.modules
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_a_worker_that_takes_the_place_of_another_empties_no_log_file(
+    run_program: Run, tmp_path: Path, start_method: str
+) -> None:
+    ended = run_program(
+        """
+import logging, multiprocessing, sys
+from logpool import LoggingProcessPoolExecutor
+
+logging.basicConfig(filename="log", filemode="w", level="INFO", format="%(message)s")
+logging.info("imported as %s", __name__)
+
+def work(number):
+    logging.info("job %d", number)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    with LoggingProcessPoolExecutor(1, context, max_tasks_per_child=1) as executor:
+        list(executor.map(work, range(4)))
+""",
+        start_method,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "log").read_text().splitlines() == ["imported as __main__", "job 0", "job 1", "job 2", "job 3"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Records
+from conftest import START_METHODS, Records, Run
 from logpool import LoggingProcessPoolExecutor, LogRelay
 from logpool._worker.stand_ins import StandIn, describe, is_same
 
@@ -104,6 +104,53 @@ def test_a_file_of_the_parents_is_not_emptied_by_a_handler_of_another_logger(
         executor.submit(overwrite, str(path)).result()
     parents.close()
     assert path.read_text() == "begin\nbeside\nbeside\n"
+
+
+@pytest.mark.parametrize("start_method", START_METHODS)
+@pytest.mark.parametrize(
+    "attach",
+    [
+        "listener = QueueListener(lines, file); logging.getLogger().addHandler(QueueHandler(lines))",
+        "logging.getLogger().addHandler(MemoryHandler(1, target=file))",
+    ],
+    ids=["a listener's", "another handler's"],
+)
+def test_a_file_of_the_parents_is_not_emptied_wherever_its_handler_hangs(
+    run_program: Run, tmp_path: Path, start_method: str, attach: str
+) -> None:
+    (tmp_path / "setup.py").write_text(f"""
+import logging, queue
+from logging.handlers import MemoryHandler, QueueHandler, QueueListener
+
+lines = queue.SimpleQueue()
+file = logging.FileHandler("log", "w")
+logger = logging.getLogger()
+{attach}
+""")
+    (tmp_path / "work.py").write_text("""
+def work(number):
+    import setup
+    setup.logger.warning("job %d", number)
+""")
+    ended = run_program(
+        """
+import multiprocessing, sys
+from logpool import LoggingProcessPoolExecutor
+from work import work
+
+if __name__ == "__main__":
+    import setup
+    setup.file.emit(setup.logging.makeLogRecord({"msg": "begin"}))
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1]), work, (0,)) as executor:
+        executor.submit(work, 1).result()
+    setup.file.emit(setup.logging.makeLogRecord({"msg": "end"}))
+""",
+        start_method,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("begin", "end")
+    assert all(line in ("begin", "job 0", "job 1", "end") for line in lines)
 
 
 class Console(logging.StreamHandler):  # type: ignore[type-arg]

@@ -6,6 +6,8 @@ import logging
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partialmethod
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,17 @@ log = logging.getLogger("settings.test")
 
 class Tracing(logging.Logger):
     pass
+
+
+class Record(logging.LogRecord):
+    pass
+
+
+original_make_record = logging.Logger.makeRecord
+
+
+def make_record(self: logging.Logger, *args: Any, **kwargs: Any) -> logging.LogRecord:
+    return original_make_record(self, *args, **kwargs)
 
 
 def trace(self: logging.Logger, message: str) -> None:
@@ -35,10 +48,21 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.captureWarnings(False)
     logging.disable(logging.NOTSET)
     logging.setLoggerClass(logging.Logger)
+    logging.setLogRecordFactory(logging.LogRecord)
+    logging.logThreads = True
+    logging.Logger.makeRecord = original_make_record  # type: ignore[method-assign]
     log.setLevel(level)
     log.disabled = False
     if hasattr(logging.Logger, "trace"):
         del logging.Logger.trace
+
+
+def test_a_method_that_takes_the_place_of_another_is_noticed() -> None:
+    logging.Logger.trace = trace  # type: ignore[attr-defined]
+    watch = SettingsWatch()
+    assert watch.changes() is None
+    logging.Logger.trace = partialmethod(logging.Logger.log, 5)  # type: ignore[attr-defined]
+    assert watch.changes() is not None
 
 
 @pytest.mark.parametrize(
@@ -53,6 +77,10 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         lambda: warnings.simplefilter("ignore", BytesWarning),
         lambda: logging.setLoggerClass(Tracing),
         lambda: setattr(logging.Logger, "trace", trace),
+        lambda: setattr(logging.Logger, "trace", partialmethod(logging.Logger.log, 5)),
+        lambda: setattr(logging.Logger, "makeRecord", make_record),
+        lambda: setattr(logging, "logThreads", False),
+        lambda: logging.setLogRecordFactory(Record),
         lambda: logging.root.addHandler(logging.NullHandler()),
         lambda: log.addHandler(logging.NullHandler()),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import importlib
 import io
 import logging
@@ -130,6 +131,29 @@ def test_the_parents_switches_are_the_workers(context: BaseContext, monkeypatch:
     monkeypatch.setattr(logging, "logThreads", False)
     with LoggingProcessPoolExecutor(1, context) as executor:
         assert executor.submit(switches).result() == (False, False)
+
+
+def test_switches_and_the_record_factory_that_change_later_are_the_workers_then(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        with LoggingProcessPoolExecutor(1, context) as executor:
+            assert executor.submit(switches).result() == (True, True)
+            assert executor.submit(factory_name).result() == "LogRecord"
+            monkeypatch.setattr(logging, "logThreads", False)
+            assert executor.submit(switches).result() == (True, False)
+            logging.setLogRecordFactory(MarkedRecord)
+            assert executor.submit(factory_name).result() == "MarkedRecord"
+            monkeypatch.setattr(logging.Logger, "mark", functools.partialmethod(logging.Logger.log, 35), raising=False)
+            executor.submit(log_by_mark).result()
+    finally:
+        logging.setLogRecordFactory(logging.LogRecord)
+    (record,) = [record for record in records.records if record.name == "app"]
+    assert (record.levelno, record.getMessage(), record.thread) == (35, "marked", None)
+
+
+def log_by_mark() -> None:
+    logging.getLogger("app").mark("marked")  # type: ignore[attr-defined]
 
 
 def switches() -> tuple[bool, bool]:

@@ -360,6 +360,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             self._renew_relay()
             cpython.workers_of(self).clear()
             raise
-        PoolThread.patch(thread, self._crash_reporter, self._jobs, self._relay.close)
+        start_method = cpython.start_method_of(self)
+        PoolThread.patch(thread, self._crash_reporter, self._jobs, start_method, self._relay.close)
         self._last_thread = weakref.ref(thread)
         self._listen()

@@ -22,6 +22,7 @@ from traceback import format_exception, format_exception_only
 
 from logpool._parent.crash_reporter import CrashReporter
 from logpool._parent.jobs import STUCK, Jobs
+from logpool._parent.main_module_guard import main_module_guarded
 from logpool._process import cpython
 from logpool._process.hints import Any
 
@@ -151,21 +152,26 @@ class PoolThread(cpython.ExecutorManagerThread):
     runs: threading.Event
     over: threading.Event
     waiter: Waiter
+    start_method: str
 
     @classmethod
-    def patch(cls, thread: Any, reporter: CrashReporter, jobs: Jobs, at_end: Callable[[], object]) -> None:
+    def patch(
+        cls, thread: Any, reporter: CrashReporter, jobs: Jobs, start_method: str, at_end: Callable[[], object]
+    ) -> None:
         """Make a pool's thread one of this class. Runs before the thread does.
 
         Args:
             thread: As the pool has made it.
             reporter: Told when a worker has died.
             jobs: The pool's.
+            start_method: By which the pool's workers are started.
             at_end: Called in the thread when the pool has ended.
         """
         thread.thread_wakeup.owner = os.getpid()
         thread.reporter = reporter
         thread.jobs = jobs
         jobs.wake = thread.thread_wakeup.wakeup
+        thread.start_method = start_method
         thread.at_end = at_end
         thread.is_broken = False
         thread.runs = threading.Event()
@@ -290,7 +296,8 @@ class PoolThread(cpython.ExecutorManagerThread):
         # Newer Pythons start a worker here, or break the pool, if there are jobs left. Those that have a result aren't.
         held = self._take_held()
         try:
-            return super()._replace_dead_worker(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
+            with main_module_guarded(self.start_method):
+                return super()._replace_dead_worker(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
         finally:
             self.pending_work_items.update(held)
 

@@ -11,11 +11,13 @@ import warnings
 from operator import attrgetter
 
 from logpool._process import cpython
-from logpool._worker.settings import Snapshot, methods, named_loggers
+from logpool._worker.settings import FLAGS, Snapshot, methods, named_loggers
 
 logger = logging.getLogger("logpool")
 
 _is_disabled = attrgetter("disabled")
+
+_flags_of = attrgetter(*FLAGS)
 
 
 class SettingsWatch:
@@ -44,7 +46,9 @@ class SettingsWatch:
             root.handlers,
             len(cpython.handler_references),
             logging.getLoggerClass(),
-            len(methods),
+            logging.getLogRecordFactory(),
+            _flags_of(logging),
+            [*methods.values()],
             cpython.level_names(),
             warnings.showwarning,
             warnings.filters,
@@ -63,7 +67,9 @@ class SettingsWatch:
             root.handlers[:],
             len(cpython.handler_references),
             logging.getLoggerClass(),
-            len(methods),
+            logging.getLogRecordFactory(),
+            _flags_of(logging),
+            [*methods.values()],
             cpython.level_names().copy(),
             warnings.showwarning,
             list(warnings.filters),

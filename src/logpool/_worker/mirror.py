@@ -49,7 +49,6 @@ class Mirror:
         self._root_level = root_level
         self._snapshot = own
         self._states: dict[str, State] = {}
-        self._files: frozenset[object] = frozenset()
         self._own: weakref.WeakKeyDictionary[logging.Handler, dict[str, bool]] = weakref.WeakKeyDictionary()
 
     def apply(self, snapshot: Snapshot) -> None:
@@ -66,7 +65,7 @@ class Mirror:
             states |= {with_top(name, there, here): state for name, state in snapshot.loggers.items()}
         states["root"] = snapshot.root if self._root_level is None else (self._root_level, *snapshot.root[1:])
         known, self._states = self._states, states
-        self._files = frozenset(place for state in states.values() for _, place, _ in state[3])
+        settings.parents_files = snapshot.files
         self._own.clear()
         existing = named_loggers()
         existing["root"] = logging.root
@@ -121,7 +120,7 @@ class Mirror:
 
     def has_file(self, handler: logging.Handler) -> bool:
         """Tell whether a handler's file is one of the parent's handlers'."""
-        return getattr(handler, "baseFilename", None) in self._files
+        return getattr(handler, "baseFilename", None) in settings.parents_files
 
     def keep_enabled(self) -> None:
         """Have `dictConfig` and `fileConfig` leave alone loggers that the parent has and a configuration doesn't name.

@@ -5,6 +5,8 @@ It is taken in the parent (in a forked worker: of the parent's memory), and appl
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import pickle
 import sys
@@ -23,12 +25,17 @@ State = tuple[int, bool, bool, tuple[Description, ...], tuple[FilterDescription,
 DEFAULT: State = (logging.NOTSET, False, True, (), ())
 
 _FLAGS = ("raiseExceptions", "logThreads", "logMultiprocessing", "logProcesses", "logAsyncioTasks")
+
+FLAGS = tuple(name for name in _FLAGS if hasattr(logging, name))
 """Switches of the module `logging`. Not every Python has each."""
 
 methods = vars(logging.Logger)
 
 to_come: dict[str, State] = {}
 """In a worker: states of loggers that the parent has and this process hasn't made yet."""
+
+parents_files: frozenset[str] = frozenset()
+"""In a worker: paths of the files that the parent's handlers write."""
 
 
 def named_loggers() -> dict[str, logging.Logger]:
@@ -66,6 +73,7 @@ class Snapshot:
         self.main_module = name_of_main_module()
         self.root = state_of(logging.root)
         self.loggers = {plain_str(name): state_of(item) for name, item in named_loggers().items()} | to_come
+        self.files = _files() | parents_files
         self.disabled_level = int(logging.Logger.manager.disable)
         level_names = [(int(level), plain_str(name)) for name, level in logging.getLevelNamesMapping().items()]
         # Of several names of one level the last that is added is the one that is printed.
@@ -75,13 +83,15 @@ class Snapshot:
             (action, message, _names_of(category), module, line)
             for action, message, category, module, line in warnings.filters
         ]
-        self.flags = {name: getattr(logging, name) for name in _FLAGS if hasattr(logging, name)}
+        self.flags = {name: getattr(logging, name) for name in FLAGS}
         self.record_factory = _pickled(logging.getLogRecordFactory())
         self.logger_class = _pickled(logging.getLoggerClass())
         self.methods = {
             name: pickled
             for name, value in methods.items()
-            if callable(value) and _is_the_programs(value) and (pickled := _pickled(value)) is not None
+            if (callable(value) or isinstance(value, functools.partialmethod))
+            and _is_the_programs(value)
+            and (pickled := _pickled(value)) is not None
         }
 
     def apply(self, before: Snapshot | None) -> None:
@@ -132,15 +142,38 @@ def _names_of(category: type | tuple[type, ...]) -> list[tuple[str, str]]:
     return [(item.__module__, item.__qualname__) for item in categories]
 
 
+def _files() -> frozenset[str]:
+    """Return the paths of the files that handlers of this process write, wherever these hang: in a listener, say."""
+    paths = []
+    for reference in list(cpython.handler_references):
+        with contextlib.suppress(Exception):  # An attribute of a program's own class may be anything.
+            paths.append(plain_str(reference().baseFilename))
+    return frozenset(paths)
+
+
 def _is_the_programs(method: object) -> bool:
     """Tell whether a method of `logging.Logger` was put there by the program."""
     module = getattr(method, "__module__", None)
     return isinstance(module, str) and module not in ("logging", "builtins") and not module.startswith("logpool.")
 
 
+class _PartialMethod:
+    """A `functools.partialmethod` on its way: Python 3.14 pickles one, and can't load it."""
+
+    def __init__(self, method: functools.partialmethod[object]) -> None:
+        self._method = method
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _partialmethod, (self._method.func, self._method.args, self._method.keywords)
+
+
+def _partialmethod(function: Any, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+    return functools.partialmethod(function, *args, **kwargs)
+
+
 def _pickled(value: object) -> bytes | None:
     try:
-        return pickle.dumps(value)
+        return pickle.dumps(_PartialMethod(value) if isinstance(value, functools.partialmethod) else value)
     except Exception:  # A lambda, for example. It is the parent's alone, then.
         return None
 
