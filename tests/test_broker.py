@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -304,3 +307,23 @@ def test_a_fence_passes_while_producers_keep_the_backlog_full(run: Run, path: st
     for producer in producers:
         producer.close()
     assert got
+
+
+def test_a_connection_that_could_not_be_accepted_is_accepted_soon(run: Run, path: str) -> None:
+    class Listening(socket.socket):
+        refusals = 3
+
+        def accept(self) -> Any:
+            if self.refusals:
+                self.refusals -= 1
+                raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+            return super().accept()
+
+    listening = Listening(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen()
+    consumer = run(2**20, lambda consumer: consumer.sendall(ASK), listening)
+    with producer_at(path) as producer:
+        producer.sendall(frame(b"ok"))
+        assert receive_block(consumer) == [b"ok"]
+    assert listening.refusals == 0

@@ -40,6 +40,22 @@ def test_a_record_carries_the_number_and_name_of_its_job(context: BaseContext, r
     assert jobs_of(records) == [("0", 1, "jobs.log"), ("1", 2, "jobs.log"), ("2", 3, "jobs.log")]
 
 
+def test_a_job_behind_a_submit_that_failed_carries_its_own_name(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("refused")
+
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        executor.submit(jobs.log, "before").result()
+        with monkeypatch.context() as patch:
+            patch.setattr(ProcessPoolExecutor, "submit", refuse)
+            with pytest.raises(ValueError, match="refused"):
+                executor.submit(log_rarely)
+        executor.submit(jobs.log, "behind").result()
+    assert jobs_of(records) == [("before", 1, "jobs.log"), ("behind", 2, "jobs.log")]
+
+
 def test_a_mapped_functions_record_carries_its_name(context: BaseContext, records: Records) -> None:
     with LoggingProcessPoolExecutor(1, context) as executor:
         list(executor.map(jobs.log, ["one", "two", "three"], chunksize=2))

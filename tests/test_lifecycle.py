@@ -1087,9 +1087,12 @@ def test_a_worker_that_is_killed_as_the_pool_ends_holds_up_nobody(
     executor.shutdown()
 
 
+@pytest.mark.parametrize("has_pidfd", [True, False], ids=["Linux", "elsewhere"])
 def test_workers_that_outlive_sigterm_are_killed_when_the_pool_breaks(
-    context: BaseContext, monkeypatch: pytest.MonkeyPatch
+    context: BaseContext, monkeypatch: pytest.MonkeyPatch, has_pidfd: bool
 ) -> None:
+    if not has_pidfd:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
     monkeypatch.setattr("logpool._parent.pool_thread.GRACE", 0.1)  # Seconds.
     with LoggingProcessPoolExecutor(2, context, signal.signal, (signal.SIGTERM, signal.SIG_IGN)) as executor:
         running = executor.submit(signal.pause)

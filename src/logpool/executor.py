@@ -304,6 +304,9 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
     def _undo_submit(self, work_id: int) -> None:
         if not cpython.finish_count(self, work_id):
             self._jobs.discard(work_id + 1)
+            call_queue = cpython.call_queue_of(self)
+            if call_queue is not None and call_queue.submitted and call_queue.submitted[-1][0] == work_id:
+                call_queue.submitted.pop()  # Else the next job, which has the same number, gets its name.
             return
         self._jobs.interrupted.append(work_id + 1)
         wakeup = cpython.wakeup_of(self)

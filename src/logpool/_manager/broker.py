@@ -64,6 +64,9 @@ GATHERING = 0.001
 """Seconds for which frames gather where the consumer is in no hurry: the shortest time that a selector waits. Where
 each job logs one record, the consumer wakes up for eight of them, and each wake-up takes the time of several."""
 
+RETRY = 0.1
+"""Seconds after which a connection is accepted again that there was no descriptor or memory for."""
+
 READ_SIZE = 2**18
 """Bytes read from one stream at once. More than the kernel's buffer usually has."""
 
@@ -210,9 +213,16 @@ class Broker:
             if events := self._requests.select(GATHERING):
                 return events
         if self._fences or self._acknowledges or self._asked:
-            return self._everything.select()
+            return self._wait_for_everything()
         slow = self._was_slow or self._is_slow()
-        return self._requests.select(PATIENCE_WITH_SLOW if slow else PATIENCE) or self._everything.select()
+        return self._requests.select(PATIENCE_WITH_SLOW if slow else PATIENCE) or self._wait_for_everything()
+
+    def _wait_for_everything(self) -> list[tuple[selectors.SelectorKey, int]]:
+        if not self._full:
+            return self._everything.select()
+        events = self._everything.select(RETRY)
+        self._accept_again()
+        return events
 
     def _is_slow(self) -> bool:
         return time.monotonic() > self._answered + SLOW
@@ -233,7 +243,7 @@ class Broker:
         except (BlockingIOError, ConnectionAbortedError):
             return  # It has gone again.
         except OSError:
-            # No descriptor is left: connections wait until one is. Watching on would only spin.
+            # No descriptor or no memory is left: connections wait for a moment. Watching on would only spin.
             self._full = True
             self._unwatch(self._listening)
             return

@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -363,40 +364,60 @@ class PoolThread(cpython.ExecutorManagerThread):
 
         Why not by the sentinels: a child that a worker has forked, and that goes on, holds those open.
         """
-        timeout = None
         if self.is_broken:
-            timeout = GRACE
             for worker in list(self.processes.values()):
                 worker.terminate()
         with contextlib.ExitStack() as descriptors:
-            left: dict[Any, Any] = {}
-            ended = []
-            for worker in list(self.processes.values()):
-                try:
-                    descriptor = os.pidfd_open(worker.pid)  # type: ignore[arg-type]  # It was started.
-                except ProcessLookupError:  # The forkserver has waited for it.
-                    ended.append(worker)
-                    continue
-                except (AttributeError, OSError):  # No Linux, or no descriptor is left. The base class waits.
-                    return
-                descriptors.callback(os.close, descriptor)
-                left[descriptor] = worker
-                if worker.exitcode is not None:
-                    # The forkserver was killed, and so the base class takes the worker for one that has ended.
-                    self._dismiss(descriptor)
-            while True:
-                for worker in ended:
-                    worker.join()
-                    if worker.exitcode != 0:
-                        timeout = GRACE
-                if not left:
-                    return
-                self._dismiss_strangers()
-                ended = [left.pop(descriptor) for descriptor in connection.wait(list(left), timeout)]
-                if not ended:
-                    for descriptor in left:
-                        _send_signal(descriptor, signal.SIGKILL)
-                    return
+            workers: dict[int, Any] = {}
+            ended: list[Any] = []
+            try:
+                for worker in list(self.processes.values()):
+                    try:
+                        descriptor = os.pidfd_open(worker.pid)  # type: ignore[arg-type]  # It was started.
+                    except ProcessLookupError:  # The forkserver has waited for it.
+                        ended.append(worker)
+                    else:
+                        descriptors.callback(os.close, descriptor)
+                        workers[descriptor] = worker
+            except (AttributeError, OSError):  # No Linux, or no descriptor is left. The base class waits.
+                if self.is_broken:
+                    self._kill_soon()
+            else:
+                self._wait_for_ends(workers, ended)
+
+    def _wait_for_ends(self, left: dict[int, Any], ended: list[Any]) -> None:
+        """Wait until workers have ended, and kill those that should have long ago.
+
+        Args:
+            left: By their descriptors, those that may not have.
+            ended: Those that have.
+        """
+        timeout = GRACE if self.is_broken else None
+        for descriptor, worker in left.items():
+            if worker.exitcode is not None:
+                # The forkserver was killed, and so the base class takes the worker for one that has ended.
+                self._dismiss(descriptor)
+        while True:
+            for worker in ended:
+                worker.join()
+                if worker.exitcode != 0:
+                    timeout = GRACE
+            if not left:
+                return
+            self._dismiss_strangers()
+            ended = [left.pop(descriptor) for descriptor in connection.wait(list(left), timeout)]  # type: ignore[arg-type]
+            if not ended:
+                for descriptor in left:
+                    _send_signal(descriptor, signal.SIGKILL)
+                return
+
+    def _kill_soon(self) -> None:
+        """Kill the workers that don't end by SIGTERM."""
+        deadline = time.monotonic() + GRACE
+        for worker in list(self.processes.values()):
+            worker.join(max(0.0, deadline - time.monotonic()))
+            if worker.exitcode is None:
+                worker.kill()
 
     def _dismiss(self, descriptor: int) -> None:
         """Have a worker leave to which the base class has said nothing."""
