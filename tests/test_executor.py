@@ -401,7 +401,7 @@ def test_an_executor_that_is_pickled_says_what_to_do(context: BaseContext) -> No
     assert "submit a function, or leave the executor out" in str(error)
 
 
-@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])  # With fork the constructor has raised.
+@pytest.mark.parametrize("start_method", START_METHODS)
 def test_flush_logs_returns_when_the_manager_could_not_be_started(
     start_method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

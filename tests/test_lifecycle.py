@@ -197,7 +197,7 @@ def assert_nothing_is_left(threads: set[threading.Thread]) -> None:
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])  # With fork there is a manager before.
+@pytest.mark.parametrize("start_method", START_METHODS)
 @pytest.mark.parametrize(
     ("owner", "name", "error"),
     [

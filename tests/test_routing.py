@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import pickle
 import sys
 from collections.abc import Callable
+from logging.handlers import MemoryHandler
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
@@ -153,6 +156,27 @@ if __name__ == "__main__":
     assert all(line in ("begin", "job 0", "job 1", "end") for line in lines)
 
 
+def capture() -> str:
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    handler.setFormatter(logging.getLogger().handlers[0].formatter)
+    logging.getLogger().addHandler(handler)
+    log.info("captured")
+    logging.getLogger().removeHandler(handler)
+    return text.getvalue()
+
+
+def test_a_job_that_captures_its_log_in_the_parents_format_gets_it(
+    context: BaseContext, records: Records, capfd: pytest.CaptureFixture[str]
+) -> None:
+    console = logging.StreamHandler()
+    console.setFormatter(logging.Formatter("%(levelname)s|%(message)s"))
+    logging.getLogger().handlers.insert(0, console)
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        assert executor.submit(capture).result() == "INFO|captured\n"
+    assert capfd.readouterr().err == "INFO|captured\n"
+
+
 class Console(logging.StreamHandler):  # type: ignore[type-arg]
     pass
 
@@ -171,6 +195,12 @@ class Alone(logging.Handler):
         (Alone, logging.NullHandler, False),
         (Alone, logging.StreamHandler, False),
         (lambda: logging.FileHandler(os.devnull), lambda: logging.FileHandler(os.devnull, "w"), True),
+        (lambda: logging.StreamHandler(io.StringIO()), logging.StreamHandler, False),
+        (lambda: logging.StreamHandler(io.StringIO()), lambda: logging.StreamHandler(io.StringIO()), True),
+        (lambda: Console(io.StringIO()), lambda: logging.StreamHandler(io.StringIO()), False),
+        (lambda: MemoryHandler(9), lambda: MemoryHandler(9), True),
+        (lambda: MemoryHandler(9, target=logging.StreamHandler()), logging.StreamHandler, True),
+        (lambda: MemoryHandler(9, target=logging.StreamHandler(io.StringIO())), logging.StreamHandler, False),
         (lambda: logging.FileHandler(os.devnull), lambda: logging.FileHandler("other.log", delay=True), False),
     ],
 )
@@ -187,7 +217,15 @@ def test_handlers_do_the_same_if_they_write_to_one_place(
 def test_a_stand_in_looks_like_what_it_stands_for(make: Callable[[], logging.Handler]) -> None:
     handler = make()
     handler.setLevel("ERROR")
-    stand_in = StandIn.of(describe(handler))
+    handler.setFormatter(logging.Formatter("%(levelname)s|%(message)s"))
+    handler.set_name("a handler's name")
+    stand_in = StandIn.of(pickle.loads(pickle.dumps(describe(handler))))
+    assert logging._handlers["a handler's name"] is stand_in  # type: ignore[attr-defined]
+    assert stand_in.get_name() == "a handler's name"
+    assert stand_in.formatter is not None
+    assert stand_in.formatter.format(logging.makeLogRecord({"levelname": "X", "msg": "y"})) == "X|y"
+    for name in ("mode", "encoding", "delay", "maxBytes", "backupCount", "capacity"):
+        assert getattr(stand_in, name, None) == getattr(handler, name, None)
     assert isinstance(stand_in, type(handler))
     assert type(stand_in).__name__ == type(handler).__name__
     assert stand_in.level == logging.ERROR

@@ -48,9 +48,8 @@ from logpool._transport.wire import (
 )
 
 PATIENCE = 0.01
-"""Seconds for which the consumer may not ask before the broker reads ahead. Long enough to handle a block (a thousand
-records in a FileHandler). A worker that fills its pipe sooner waits for a moment. Where CPUs are scarce, that leaves
-more of them to the consumer, and raises the rate by 5 to 10 %."""
+"""Seconds for which the consumer may not ask before the broker reads ahead. A worker that fills its pipe sooner waits
+for a moment. Where CPUs are scarce, that leaves more of them to the consumer, and raises the rate by 5 to 10 %."""
 
 SLOW = 0.06
 """Seconds after which a consumer that hasn't asked for more is slow. For a block of records in a FileHandler it takes

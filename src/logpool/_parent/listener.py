@@ -85,7 +85,7 @@ class RelayListener(QueueListener, forks.ForkAware):
         queue.on_put = self._check_put
         self._lock = threading.Lock()  # Held while the thread is started, stopped, and waited for.
         self._running: threading.Thread | None = None
-        self._finished = False  # Whether all that came out of the queue has been handled.
+        self._finished = False  # Whether the queue has ended, and all that came out of it has been handled.
         self._at_end: Callable[[], object] | None = None  # What the thread calls when it has handled all.
         self._has_thread = False  # Whether the thread will see a mark that is put now.
         self._thread_is_over = threading.Event()

@@ -77,9 +77,6 @@ class Wakeup(cpython.ThreadWakeup):
     Python's own or this one, may be one that another thread of the parent held when it forked: held for ever.
     """
 
-    _closed: bool
-    _reader: Any
-
     guard: contextlib.AbstractContextManager[object]
     owner: int
     """The process that has the pool's thread. An executor may be made, and then used in a forked child alone."""

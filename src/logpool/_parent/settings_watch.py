@@ -24,9 +24,9 @@ class SettingsWatch:
     """Tells whether this process's logging has changed since its workers were started.
 
     A change of a level, and `logging.disable()`, empty the root logger's `_cache`, and so remove a mark from it. To
-    look at each logger would take too long. So the change of one that becomes disabled, or gets or loses a handler that
-    was made before, is noticed only with the next one of another kind; until then the parent, which handles the
-    records, treats them as it should all the same.
+    look at each logger would take too long. So it is noticed only with the next change of another kind if a logger
+    becomes disabled, propagates no longer, or gets or loses a filter, or a handler that was made before. Until then the
+    parent, which handles the records, treats them as it should all the same.
     """
 
     def __init__(self) -> None:

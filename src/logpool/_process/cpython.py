@@ -69,14 +69,14 @@ class ExecutorHooks(ProcessPoolExecutor):
             self._before_pool_thread(thread)
         self._pool_thread = thread
 
-    # The one method that starts a worker, whether `submit` or the pool's thread wants it. (In 3.14.10 and
-    # 3.15.2, the thread replaces those that have left by `max_tasks_per_child` without it.)
+    # The one method that starts a worker, whether `submit` or the pool's thread wants it. (In 3.14.10 and 3.15.2, the
+    # thread replaces those that have left by `max_tasks_per_child` without it, in `_replace_dead_worker`.)
     def _spawn_process(self, *args: Any, **kwargs: Any) -> None:
         with self._around_worker_start():
             super()._spawn_process(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
 
-    # Called by the pool's thread where a worker has left by `max_tasks_per_child`. Older Pythons (3.11 to 3.13) raise
-    # TypeError there once the executor was shut down without waiting.
+    # Called by `submit`; in older Pythons (3.11 to 3.13) also by the pool's thread where a worker has left by
+    # `max_tasks_per_child`, and then it raises TypeError once the executor was shut down without waiting.
     def _adjust_process_count(self, *args: Any, **kwargs: Any) -> None:
         if self._processes is not None:
             super()._adjust_process_count(*args, **kwargs)

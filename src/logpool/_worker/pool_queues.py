@@ -165,7 +165,7 @@ class CallQueue(cpython.CallQueueHooks):
                 self.strangers -= 1
 
     def on_feeder_error(self, error: Exception, obj: Any, *args: Any, **kwargs: Any) -> None:
-        """Fail the job's future, and have the thread that feeds the pipe go on."""
+        """Fail the job's future, and have the calling thread go on."""
         # What has been pickled, and so is no job any more, can't be written because the pool is broken; then all
         # futures fail by that.
         if isinstance(error, OSError) and not cpython.is_job(obj):

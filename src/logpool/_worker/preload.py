@@ -1,7 +1,7 @@
 """Imports the main module into a forkserver, with logging switched off: nothing is logged, and no log file is opened.
 
 A forkserver that is started for a worker of ours imports this module in the place of the main module
-(import_guard.py). Children get the main module from it; those that aren't ours find logging switched on again.
+(inheritance.py). Children get the main module from it; those that aren't ours find logging switched on again.
 """
 
 from __future__ import annotations

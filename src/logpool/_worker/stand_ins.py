@@ -5,15 +5,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
+import pickle
 import sys
 
 from logpool._process.hints import Any
 from logpool._record.fields import parents_module, plain_str
 
-Description = tuple[tuple[tuple[str, str], ...], "str | int | None", int]
-"""Of a handler: module and name of its class and of those that it is derived from; where it writes; its level."""
+Settings = tuple[str | None, bytes | None, tuple[tuple[str, object], ...]]
+"""Of a handler: its name, its formatter, pickled, and those of its attributes that are named in _SETTINGS."""
+
+Description = tuple[tuple[tuple[str, str], ...], "str | int | None", int, Settings]
+"""Of a handler: module and name of its class and of those that it is derived from; where it writes; its level; the rest
+that code may ask for."""
+
+MEMORY = 0
+"""Where a handler writes that collects text for its program."""
+
+_SETTINGS = ("mode", "encoding", "errors", "delay", "maxBytes", "backupCount", "when", "interval", "utc", "capacity")
+"""What handlers of the standard library, and those derived from them, were made with."""
 
 _ADDRESS = ("address", "host", "port", "url", "mailhost", "toaddrs")
 """Attributes by which handlers of the standard library, and those derived from them, tell where they write to."""
@@ -28,15 +41,36 @@ def describe(handler: logging.Handler) -> Description:
         classes.append((plain_str(parents_module(kind.__module__)), plain_str(kind.__qualname__)))
         if kind is logging.Handler:
             break
-    try:
+    # Attributes of a program's own classes may be anything.
+    place = None
+    with contextlib.suppress(Exception):
         place = _place_of(handler)
-    except Exception:  # Attributes of a program's own classes may be anything.
-        place = None
-    return tuple(classes), place, int(handler.level)
+    settings: Settings = None, None, ()
+    with contextlib.suppress(Exception):
+        settings = _settings_of(handler)
+    return tuple(classes), place, int(handler.level), settings
+
+
+def _settings_of(handler: logging.Handler) -> Settings:
+    name = handler.get_name()
+    formatter = None
+    if handler.formatter is not None:
+        with contextlib.suppress(Exception):
+            formatter = pickle.dumps(handler.formatter)
+    found = {name: vars(handler)[name] for name in _SETTINGS if name in vars(handler)}
+    plain = [(name, value) for name, value in found.items() if value is None or type(value) in (str, int, bool, float)]
+    return plain_str(name) if isinstance(name, str) else None, formatter, tuple(plain)
 
 
 def _place_of(handler: logging.Handler) -> str | int | None:
-    """Return a file's path, 1 for stdout, 2 for stderr, or an address; None where the handler doesn't tell."""
+    """Return where a handler writes.
+
+    Returns:
+        A file's path, 1 for stdout, 2 for stderr, MEMORY, or an address; None where the handler doesn't tell.
+    """
+    target = getattr(handler, "target", None)
+    if isinstance(target, logging.Handler):  # It collects records for another.
+        return _place_of(target)
     path = getattr(handler, "baseFilename", None)
     if isinstance(path, str):
         return plain_str(path)
@@ -44,8 +78,8 @@ def _place_of(handler: logging.Handler) -> str | int | None:
     if address:
         return repr(address)
     stream: Any = getattr(handler, "stream", None)
-    if stream is None:
-        return None
+    if stream is None or isinstance(stream, io.StringIO):
+        return None if stream is None else MEMORY
     for number, streams in ((1, (sys.stdout, sys.__stdout__)), (2, (sys.stderr, sys.__stderr__))):
         if any(stream is standard for standard in streams):
             return number
@@ -63,9 +97,9 @@ def loaded(module: str, name: str) -> Any:
 
 def is_same(one: Description, other: Description) -> bool:
     """Tell whether two handlers do the same: they write to one place or, where one doesn't tell, are of one class."""
-    if one[1] is not None and other[1] is not None:
-        return one[1] == other[1]
-    return one[0][0] == other[0][0]
+    if one[1] is None or other[1] is None or one[1] == other[1] == MEMORY:
+        return one[0][0] == other[0][0]
+    return one[1] == other[1]
 
 
 class StandIn(logging.Handler):
@@ -75,6 +109,7 @@ class StandIn(logging.Handler):
     """
 
     description: Description
+    _formatter: logging.Formatter | None = None
 
     def __init__(self, description: Description) -> None:
         """Make a handler that isn't the parent's, but is found where code looks for the parent's.
@@ -89,6 +124,22 @@ class StandIn(logging.Handler):
         self.__dict__["stream"] = {1: sys.stdout, 2: sys.stderr}.get(place) if isinstance(place, int) else None
         if isinstance(place, str):
             self.__dict__["baseFilename"] = place
+        name, _, settings = description[3]
+        self.__dict__.update(settings)
+        if name is not None:
+            logging.Handler.set_name(self, name)
+
+    @property
+    def formatter(self) -> logging.Formatter | None:
+        """A copy of the parent's, for handlers of the worker's own, unless another was set; None if it has none."""
+        if self._formatter is None and (pickled := self.description[3][1]) is not None:
+            with contextlib.suppress(Exception):  # A class that this process can't import.
+                self._formatter = pickle.loads(pickled)
+        return self._formatter
+
+    @formatter.setter
+    def formatter(self, formatter: logging.Formatter | None) -> None:
+        self.__dict__["_formatter"] = formatter
 
     @classmethod
     def of(cls, description: Description) -> StandIn:
