@@ -10,7 +10,7 @@ import os
 import select
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, process
+from concurrent.futures import CancelledError, Future, process
 from multiprocessing import reduction
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -213,6 +213,28 @@ def test_a_reducer_that_waits_for_another_job_keeps_no_result_back(
             pass
         assert first.result(TIMEOUT) is None
         assert second.result(TIMEOUT) == 9
+
+
+def test_a_job_that_fails_to_be_pickled_when_the_others_are_cancelled_keeps_no_shutdown_waiting(
+    context: BaseContext,
+) -> None:
+    class Fails:
+        def __reduce__(self) -> tuple[Callable[..., int], tuple[()]]:
+            pickling.set()
+            assert go_on.wait(TIMEOUT)
+            raise ValueError("failed")
+
+    pickling, go_on = threading.Event(), threading.Event()
+    executor = LoggingProcessPoolExecutor(1, context)
+    failing = executor.submit(repr, Fails())
+    others = [executor.submit(jobs.square, number) for number in range(5)]
+    assert pickling.wait(TIMEOUT)
+    executor.shutdown(wait=False, cancel_futures=True)
+    with pytest.raises(CancelledError):
+        others[-1].result(TIMEOUT)
+    go_on.set()
+    assert isinstance(failing.exception(TIMEOUT), ValueError)
+    executor.shutdown()
 
 
 def test_a_program_that_ends_with_jobs_of_all_kinds_pending_has_them_done(

@@ -173,7 +173,7 @@ def run(session: Session) -> Part:
         way: {"way": way, "records": records // (1 if way != "forward_logging" else 4), "paced": paced}
         for way in TITLES
     }
-    samples = session.interleave("cluster", settings, session.choose(5, 2))
+    samples = session.interleave("cluster", settings, session.choose(3, 2))
 
     def column(field: str, factor: float = 1.0) -> dict[str, list[float]]:
         return {way: [sample[field] * factor for sample in taken] for way, taken in samples.items()}

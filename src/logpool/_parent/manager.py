@@ -160,6 +160,8 @@ class LogManager:
         parts = self._parts
         assert parts.handover is not None
         assert parts.parent_sentinel is not None
+        # Once more: a forkserver that is connected to, and then not sent what it waits for, may end by that (3.14.10).
+        _check_descriptors(parts.handover.sockets.consumer)
         key = process.current_process().authkey if self.directory is None else directory.read_key(self.directory)
         arguments = (self.directory, bytes(key), self._backlog)
         # A Ctrl-C must not leave a part of it behind, or reach the process before that can ignore it.

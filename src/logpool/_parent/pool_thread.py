@@ -318,6 +318,18 @@ class PoolThread(cpython.ExecutorManagerThread):
                 self.pending_work_items[work_id] = work_item  # So that it fails with the others.
             raise
 
+    def flag_executor_shutting_down(self, *args: Any, **kwargs: Any) -> None:
+        """Cancel the pending jobs, as the base class does, if that is wanted.
+
+        It replaces the dictionary of the pending ones, which the call queue has as well: a job that can't be pickled
+        would be taken out of the old one, and waited for in the new one for ever.
+        """
+        pending = self.pending_work_items
+        super().flag_executor_shutting_down(*args, **kwargs)
+        for work_id in pending.keys() - self.pending_work_items.keys():
+            pending.pop(work_id, None)
+        self.pending_work_items = pending
+
     def terminate_broken(self, *args: Any, **kwargs: Any) -> None:
         """Fail all futures and end all workers, as the base class does, after the workers that have died are reported.
 

@@ -238,10 +238,10 @@ ExecutorManagerThread = process._ExecutorManagerThread
 
 Nothing public tells that a pool has ended, or that a worker has died, or which, before the pool has ended them all.
 Methods that its `run` calls, and that can be extended: `wait_result_broken_or_wakeup`, `process_result_item`,
-`terminate_broken`; and before it joins the workers, `shutdown_workers` or, from 3.12 on when the pool is broken,
-`_join_executor_internals`. Attributes: `executor_reference` (weak), `processes` (as `workers_of`), `call_queue`,
-`thread_wakeup`, `shutdown_lock` (the pool's lock), and `pending_work_items`: by `work_id`, an object for each job that
-isn't done, with its `future`; and `work_ids_queue`, the executor's `WorkIds`.
+`flag_executor_shutting_down`, `terminate_broken`; and before it joins the workers, `shutdown_workers` or, from 3.12 on
+when the pool is broken, `_join_executor_internals`. Attributes: `executor_reference` (weak), `processes` (as
+`workers_of`), `call_queue`, `thread_wakeup`, `shutdown_lock` (the pool's lock), and `pending_work_items`: by `work_id`,
+an object for each job that isn't done, with its `future`; and `work_ids_queue`, the executor's `WorkIds`.
 """
 
 REPLACES_DEAD_WORKERS = hasattr(ExecutorManagerThread, "_replace_dead_worker")
