@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, process
 from concurrent.futures.process import BrokenProcessPool
@@ -541,6 +542,18 @@ def test_the_thread_that_feeds_the_call_queue_is_there_from_the_first_object() -
         assert not any(thread.name == "QueueFeederThread" for thread in threading.enumerate())
         call_queue.put_at_once(job(int), 1000)
         assert any(thread.name == "QueueFeederThread" for thread in threading.enumerate())
+
+
+def test_a_call_queue_that_was_used_is_gone_with_its_pool() -> None:
+    gc.disable()
+    try:
+        with queue_of_a_pool() as call_queue:
+            call_queue.put_at_once(job(int), 1000)
+            reference = weakref.ref(call_queue)
+        del call_queue
+        assert reference() is None
+    finally:
+        gc.enable()
 
 
 def test_a_closed_call_queue_takes_nothing_at_once() -> None:

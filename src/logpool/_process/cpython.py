@@ -268,6 +268,7 @@ class CallQueueHooks(process._SafeQueue):
     _reader: connection.Connection
     _writer: connection.Connection
     _sem: Any
+    _send_bytes: Any
     _thread: Any
     _closed: bool
     _ignore_epipe: bool
@@ -278,8 +279,8 @@ class CallQueueHooks(process._SafeQueue):
     def put(self, *args: Any, **kwargs: Any) -> None:
         """Have the thread that feeds the pipe pickle an object and write it. One thread alone puts."""
         self._start_to_feed()
-        self._to_feed += 1
         super().put(*args, **kwargs)
+        self._to_feed += 1
 
     def put_at_once(self, obj: object, most: int, block: bool = True, timeout: float | None = None) -> bool:
         """Do what `put` does, but in the calling thread.
@@ -322,12 +323,15 @@ class CallQueueHooks(process._SafeQueue):
         # With the first object, as in the base class, though it may not be needed: later, when the interpreter exits,
         # no thread can be started.
         if self._thread is None and not self._closed:
-            self._send_bytes = self._feed_bytes
+            send_bytes = self._send_bytes
+            self._send_bytes = self._feed_bytes  # For the thread, which takes it over.
             try:
                 self._start_thread()  # type: ignore[attr-defined]  # Typeshed doesn't know it.
             except BaseException:
                 self._thread = None  # As newer Pythons do (3.12): else the next object would be left lying.
                 raise
+            finally:
+                self._send_bytes = send_bytes  # Else the queue would be in a cycle, and its semaphores with it.
 
     def _feed_bytes(self, data: Any) -> None:
         self._writer.send_bytes(data)

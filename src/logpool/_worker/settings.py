@@ -15,7 +15,7 @@ import warnings
 from logpool._process import cpython
 from logpool._process.hints import Any
 from logpool._record.fields import INTERPRETERS_MAIN_MODULE, plain_str
-from logpool._worker.stand_ins import Description, FilterDescription, describe, describe_filter, loaded
+from logpool._worker.stand_ins import Description, FilterDescription, describe, describe_filter, loaded, place_of
 
 logger = logging.getLogger("logpool")
 
@@ -144,11 +144,11 @@ def _names_of(category: type | tuple[type, ...]) -> list[tuple[str, str]]:
 
 def _files() -> frozenset[str]:
     """Return the paths of the files that handlers of this process write, wherever these hang: in a listener, say."""
-    paths = []
+    places: list[object] = []
     for reference in list(cpython.handler_references):
         with contextlib.suppress(Exception):  # An attribute of a program's own class may be anything.
-            paths.append(plain_str(reference().baseFilename))
-    return frozenset(paths)
+            places.append(place_of(reference()))
+    return frozenset(place for place in places if isinstance(place, str))
 
 
 def _is_the_programs(method: object) -> bool:

@@ -44,7 +44,7 @@ def describe(handler: logging.Handler) -> Description:
     # Attributes of a program's own classes may be anything.
     place = None
     with contextlib.suppress(Exception):
-        place = _place_of(handler)
+        place = place_of(handler)
     settings: Settings = None, None, ()
     with contextlib.suppress(Exception):
         settings = _settings_of(handler)
@@ -62,7 +62,7 @@ def _settings_of(handler: logging.Handler) -> Settings:
     return plain_str(name) if isinstance(name, str) else None, formatter, tuple(plain)
 
 
-def _place_of(handler: logging.Handler) -> str | int | None:
+def place_of(handler: logging.Handler) -> str | int | None:
     """Return where a handler writes.
 
     Returns:
@@ -70,7 +70,7 @@ def _place_of(handler: logging.Handler) -> str | int | None:
     """
     target = getattr(handler, "target", None)
     if isinstance(target, logging.Handler):  # It collects records for another.
-        return _place_of(target)
+        return place_of(target)
     path = getattr(handler, "baseFilename", None)
     if isinstance(path, str):
         return plain_str(path)
