@@ -59,9 +59,6 @@ class Waits:
         self._future.result(TIMEOUT)
         return int, ()
 
-    def __call__(self, *_: object) -> int:
-        return 0
-
 
 class Number(int):
     """The same."""
@@ -260,9 +257,7 @@ if __name__ == "__main__":
     assert (ended.stdout.split(), ended.stderr) == (["firs", "plai", "{'a", "xxxx", "last"], "")
 
 
-def test_a_job_without_arguments_after_a_change_of_the_parents_settings_finds_them(
-    context: BaseContext, records: Records
-) -> None:
+def test_a_job_that_is_put_at_once_takes_changed_settings_along(context: BaseContext, records: Records) -> None:
     logger = logging.getLogger("app")
     with LoggingProcessPoolExecutor(1, context) as executor:
         executor.submit(jobs.log, "before").result(TIMEOUT)

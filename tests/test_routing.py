@@ -16,7 +16,7 @@ import pytest
 
 from conftest import START_METHODS, Records, Run
 from logpool import LoggingProcessPoolExecutor, LogRelay
-from logpool._worker.stand_ins import StandIn, describe, is_same
+from logpool._worker.stand_ins import StandIn, describe, identity_of, is_same
 
 log = logging.getLogger("routed")
 
@@ -208,7 +208,7 @@ def test_handlers_do_the_same_if_they_write_to_one_place(
     one: Callable[[], logging.Handler], other: Callable[[], logging.Handler], same: bool
 ) -> None:
     handlers = one(), other()
-    assert is_same(*map(describe, handlers)) is same
+    assert is_same(*map(identity_of, handlers)) is same
     for handler in handlers:
         handler.close()
 

@@ -120,7 +120,7 @@ class CrashReporter:
         if not dead:
             return
         for process in dead:
-            _wait_for_end(process)
+            wait_for_end(process, END_TIMEOUT)
         records = [self._record_of(process, running) for process in dead]
         self._reasons += [record.getMessage() for record in records]
         # In a thread, because a handler may be slow, or wait for a future that is to be told next.
@@ -177,25 +177,31 @@ class CrashReporter:
         )
 
 
-def _wait_for_end(process: BaseProcess) -> None:
-    """Wait for a worker that has closed its end of a pipe, which usually is just ending, but END_TIMEOUT at most.
+def wait_for_end(process: BaseProcess, timeout: float) -> None:
+    """Wait for a worker that usually is just ending.
 
     `join` has a timeout for the pipe alone: with fork and spawn it waits for the worker's end without one once the pipe
     is closed, which a worker may have done itself and run on.
+
+    Args:
+        process: The worker.
+        timeout: Seconds to wait at most.
     """
-    if hasattr(os, "pidfd_open") and process.pid is not None:  # Linux.
-        with contextlib.suppress(OSError):
-            descriptor = os.pidfd_open(process.pid)
-            try:
-                connection.wait([descriptor], END_TIMEOUT)
-            finally:
-                os.close(descriptor)
+    try:
+        descriptor = os.pidfd_open(process.pid)  # type: ignore[arg-type]  # It was started.
+    except ProcessLookupError:  # It was waited for.
         return
-    # It ends when the pool has ended the worker, at the latest.
-    waiting = threading.Thread(target=process.join, name="logpool-waiting", daemon=True)
-    with contextlib.suppress(RuntimeError):  # No thread can be started: the interpreter is ending, say.
-        waiting.start()
-        waiting.join(END_TIMEOUT)
+    except (AttributeError, OSError):  # No Linux, or no descriptor is left.
+        # It ends when the pool has ended the worker, at the latest.
+        waiting = threading.Thread(target=process.join, name="logpool-waiting", daemon=True)
+        with contextlib.suppress(RuntimeError):  # No thread can be started: the interpreter is ending, say.
+            waiting.start()
+            waiting.join(timeout)
+        return
+    try:
+        connection.wait([descriptor], timeout)
+    finally:
+        os.close(descriptor)
 
 
 def _signal_name(exit_code: int | None) -> str | None:

@@ -27,7 +27,7 @@ from multiprocessing import process, util
 from multiprocessing.context import BaseContext
 
 from logpool._manager.main import Sockets
-from logpool._parent.manager_process import make_process
+from logpool._parent.manager_process import check_descriptors, make_process
 from logpool._process import cpython, directory, forks, signals
 from logpool._process.hints import Any
 from logpool._transport.consumer import Consumer
@@ -39,10 +39,6 @@ SHUTDOWN_TIMEOUT = 5.0
 
 CONNECTIONS_WAITING = 128
 """How many connections may wait to be accepted, as with the managers of `multiprocessing`."""
-
-DESCRIPTORS = 8
-"""How many descriptors the manager process opens before it serves the first workers: two selectors, and for each worker
-a connection and the ends of a pipe."""
 
 
 class State(enum.Enum):
@@ -146,7 +142,7 @@ class LogManager:
                 listening.getsockname(), self.directory, consumer=consumer, rebuild=self._rebuild
             )
             self.fell_back = UNIX is not None and listening.family != UNIX
-            _check_descriptors(theirs)
+            check_descriptors(theirs)
             parts.handover = Handover(Sockets(listening, self.parent_sentinel, theirs))
         self.state = State.PREPARED
 
@@ -160,8 +156,6 @@ class LogManager:
         parts = self._parts
         assert parts.handover is not None
         assert parts.parent_sentinel is not None
-        # Once more: a forkserver that is connected to, and then not sent what it waits for, may end by that (3.14.10).
-        _check_descriptors(parts.handover.sockets.consumer)
         key = process.current_process().authkey if self.directory is None else directory.read_key(self.directory)
         arguments = (self.directory, bytes(key), self._backlog)
         # A Ctrl-C must not leave a part of it behind, or reach the process before that can ignore it.
@@ -296,17 +290,6 @@ def _listen(path: str | None) -> socket.socket:
         else:
             return listening
     return socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS_WAITING)
-
-
-def _check_descriptors(example: socket.socket) -> None:
-    """Raise what the manager process, if it is forked, would else raise out of sight, later: too many open files."""
-    copies: list[socket.socket] = []
-    try:
-        # No ExitStack: its `enter_context` imports a module in 3.15, which would fail for good where none is left.
-        copies.extend(example.dup() for _ in range(DESCRIPTORS))
-    finally:
-        for copy in copies:
-            copy.close()
 
 
 def _end(server: process.BaseProcess) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import socket
 import sys
 from multiprocessing import process
 from multiprocessing.context import BaseContext
@@ -28,6 +29,10 @@ SOURCE_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 
 COMMAND = "import sys; sys.path.append(sys.argv[1]); from logpool._manager.main import main; main(int(sys.argv[2]))"
 
+DESCRIPTORS = 8
+"""How many descriptors the manager process opens before it serves the first workers: two selectors, and for each worker
+a connection and the ends of a pipe."""
+
 IN_FORKSERVER = """
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # What `serve` does comes after the imports.
@@ -37,6 +42,17 @@ from multiprocessing.forkserver import get_inherited_fds
 from logpool._manager.main import serve_forked
 serve_forked(get_inherited_fds(), {!r})
 """
+
+
+def check_descriptors(example: socket.socket) -> None:
+    """Raise what the manager process, if it is forked, would else raise out of sight, later: too many open files."""
+    copies: list[socket.socket] = []
+    try:
+        # No ExitStack: its `enter_context` imports a module in 3.15, which would fail for good where none is left.
+        copies.extend(example.dup() for _ in range(DESCRIPTORS))
+    finally:
+        for copy in copies:
+            copy.close()
 
 
 def make_process(context: BaseContext, sockets: Sockets, arguments: Arguments, *, name: str) -> process.BaseProcess:
@@ -53,6 +69,8 @@ def make_process(context: BaseContext, sockets: Sockets, arguments: Arguments, *
         if method == "fork":
             return ForkedProcess(sockets, arguments, name)
         if method == "forkserver" and cpython.has_forkserver():
+            # Once more: a forkserver that is connected to, and not sent what it waits for, may end by that (3.14.10).
+            check_descriptors(sockets.consumer)
             return ForkserverProcess(sockets, arguments, name)
         if not getattr(sys, "frozen", False):  # Else there is no interpreter that takes a command.
             return ProgramProcess(sockets, arguments, name)

@@ -21,7 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from traceback import format_exception, format_exception_only
 
-from logpool._parent.crash_reporter import CrashReporter
+from logpool._parent.crash_reporter import CrashReporter, wait_for_end
 from logpool._parent.jobs import STUCK, Jobs
 from logpool._parent.main_module_guard import main_module_guarded
 from logpool._process import cpython
@@ -424,7 +424,7 @@ class PoolThread(cpython.ExecutorManagerThread):
         """Kill the workers that don't end by SIGTERM."""
         deadline = time.monotonic() + GRACE
         for worker in list(self.processes.values()):
-            worker.join(max(0.0, deadline - time.monotonic()))
+            wait_for_end(worker, max(0.0, deadline - time.monotonic()))
             if worker.exitcode is None:
                 worker.kill()
 

@@ -17,7 +17,7 @@ from logpool._process import cpython
 from logpool._process.hints import Any
 from logpool._worker import settings
 from logpool._worker.settings import DEFAULT, Snapshot, State, named_loggers
-from logpool._worker.stand_ins import StandIn, StandInFilter, describe, is_same
+from logpool._worker.stand_ins import StandIn, StandInFilter, identity_of, is_same
 
 _set_aside: list[logging.Handler] = []
 """Handlers that were removed. They are kept, because a handler that is collected may flush what it has copied from the
@@ -106,8 +106,8 @@ class Mirror:
         except TypeError:  # Its class has no hash.
             known = {}
         if name not in known:
-            description = describe(handler)
-            known[name] = not any(is_same(description, parents) for parents in self._states.get(name, DEFAULT)[3])
+            identity = identity_of(handler)
+            known[name] = not any(is_same(identity, parents[0]) for parents in self._states.get(name, DEFAULT)[3])
         return known[name]
 
     def has_handlers(self, name: str) -> bool:

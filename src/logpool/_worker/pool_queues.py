@@ -59,7 +59,6 @@ class CallQueue(cpython.CallQueueHooks):
     on_drop: Callable[[int], object]
 
     _loaded: object = None  # The last function or class of which it is known that its module was imported.
-    _poll_writer: Callable[[float], list[tuple[int, int]]] | None = None
     _poll_both: Callable[[], list[tuple[int, int]]] | None = None
     _sentinel = -1  # Its descriptor.
     _has_received = False
@@ -107,15 +106,9 @@ class CallQueue(cpython.CallQueueHooks):
             False if it is for that thread: to put it might have the pool's thread wait, for room in the pipe, or for
             the program's code, by which an object may be pickled.
         """
-        if self._poll_writer is None:
-            if not hasattr(select, "poll"):
-                return False
-            poller = select.poll()
-            poller.register(self.writing_end.fileno(), select.POLLOUT)
-            self._poll_writer = poller.poll
         return (
             (obj is None or self._is_plain(obj))
-            and self._poll_writer(0) == [(self.writing_end.fileno(), select.POLLOUT)]
+            and _has_room(self.writing_end.fileno())
             and self.put_at_once(obj, MOST_AT_ONCE, *args, **kwargs)
         )
 
@@ -231,6 +224,15 @@ class CallQueue(cpython.CallQueueHooks):
         data = super().receive()
         self._has_received = True
         return data
+
+
+def _has_room(pipe: int) -> bool:
+    """Tell whether a write of MOST_AT_ONCE bytes into a pipe doesn't wait."""
+    if not hasattr(select, "poll"):
+        return False
+    poller = select.poll()
+    poller.register(pipe, select.POLLOUT)
+    return poller.poll(0) == [(pipe, select.POLLOUT)]
 
 
 class ResultQueue(cpython.ResultQueueHooks):

@@ -24,9 +24,11 @@ State = tuple[int, bool, bool, tuple[Description, ...], tuple[FilterDescription,
 
 DEFAULT: State = (logging.NOTSET, False, True, (), ())
 
-_FLAGS = ("raiseExceptions", "logThreads", "logMultiprocessing", "logProcesses", "logAsyncioTasks")
-
-FLAGS = tuple(name for name in _FLAGS if hasattr(logging, name))
+FLAGS = tuple(
+    name
+    for name in ("raiseExceptions", "logThreads", "logMultiprocessing", "logProcesses", "logAsyncioTasks")
+    if hasattr(logging, name)
+)
 """Switches of the module `logging`. Not every Python has each."""
 
 methods = vars(logging.Logger)

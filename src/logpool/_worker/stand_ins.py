@@ -18,9 +18,11 @@ from logpool._record.fields import parents_module, plain_str
 Settings = tuple[str | None, bytes | None, tuple[tuple[str, object], ...]]
 """Of a handler: its name, its formatter, pickled, and those of its attributes that are named in _SETTINGS."""
 
-Description = tuple[tuple[tuple[str, str], ...], "str | int | None", int, Settings]
-"""Of a handler: module and name of its class and of those that it is derived from; where it writes; its level; the rest
-that code may ask for."""
+Identity = tuple[tuple[tuple[str, str], ...], "str | int | None"]
+"""Of a handler: module and name of its class and of those that it is derived from; where it writes."""
+
+Description = tuple[Identity, int, Settings]
+"""Of a handler: the same; its level; the rest that code may ask for."""
 
 MEMORY = 0
 """Where a handler writes that collects text for its program."""
@@ -36,19 +38,23 @@ def describe(handler: logging.Handler) -> Description:
     """Return what workers have to know of a handler. It can be pickled and compared."""
     if isinstance(handler, StandIn):
         return handler.description
+    settings: Settings = None, None, ()
+    with contextlib.suppress(Exception):  # Attributes of a program's own classes may be anything.
+        settings = _settings_of(handler)
+    return identity_of(handler), int(handler.level), settings
+
+
+def identity_of(handler: logging.Handler) -> Identity:
+    """Return by what a handler is known that does the same."""
     classes = []
     for kind in type(handler).__mro__:
         classes.append((plain_str(parents_module(kind.__module__)), plain_str(kind.__qualname__)))
         if kind is logging.Handler:
             break
-    # Attributes of a program's own classes may be anything.
     place = None
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception):  # As above.
         place = place_of(handler)
-    settings: Settings = None, None, ()
-    with contextlib.suppress(Exception):
-        settings = _settings_of(handler)
-    return tuple(classes), place, int(handler.level), settings
+    return tuple(classes), place
 
 
 def _settings_of(handler: logging.Handler) -> Settings:
@@ -77,9 +83,13 @@ def place_of(handler: logging.Handler) -> str | int | None:
     address = {name: value for name in _ADDRESS if (value := getattr(handler, name, None)) is not None}
     if address:
         return repr(address)
-    stream: Any = getattr(handler, "stream", None)
-    if stream is None or isinstance(stream, io.StringIO):
-        return None if stream is None else MEMORY
+    stream = getattr(handler, "stream", None)
+    return None if stream is None else _place_of_stream(stream)
+
+
+def _place_of_stream(stream: Any) -> str | int:
+    if isinstance(stream, io.StringIO):
+        return MEMORY
     for number, streams in ((1, (sys.stdout, sys.__stdout__)), (2, (sys.stderr, sys.__stderr__))):
         if any(stream is standard for standard in streams):
             return number
@@ -95,7 +105,7 @@ def loaded(module: str, name: str) -> Any:
     return found
 
 
-def is_same(one: Description, other: Description) -> bool:
+def is_same(one: Identity, other: Identity) -> bool:
     """Tell whether two handlers do the same: they write to one place or, where one doesn't tell, are of one class."""
     if one[1] is None or other[1] is None or one[1] == other[1] == MEMORY:
         return one[0][0] == other[0][0]
@@ -117,14 +127,13 @@ class StandIn(logging.Handler):
         Args:
             description: Of the parent's handler.
         """
-        logging.Handler.__init__(self, description[2])
-        place = description[1]
+        (_, place), level, (name, _, settings) = description
+        logging.Handler.__init__(self, level)
         # Not by setattr: the class may have properties of these names.
         self.__dict__["description"] = description
         self.__dict__["stream"] = {1: sys.stdout, 2: sys.stderr}.get(place) if isinstance(place, int) else None
         if isinstance(place, str):
             self.__dict__["baseFilename"] = place
-        name, _, settings = description[3]
         self.__dict__.update(settings)
         if name is not None:
             logging.Handler.set_name(self, name)
@@ -132,23 +141,24 @@ class StandIn(logging.Handler):
     @property
     def formatter(self) -> logging.Formatter | None:
         """A copy of the parent's, for handlers of the worker's own, unless another was set; None if it has none."""
-        if self._formatter is None and (pickled := self.description[3][1]) is not None:
+        if self._formatter is None and (pickled := self.description[2][1]) is not None:
             with contextlib.suppress(Exception):  # A class that this process can't import.
                 self._formatter = pickle.loads(pickled)
         return self._formatter
 
     @formatter.setter
     def formatter(self, formatter: logging.Formatter | None) -> None:
-        self.__dict__["_formatter"] = formatter
+        self._formatter = formatter
 
     @classmethod
     def of(cls, description: Description) -> StandIn:
         """Return one that is of the parent's class or, if the worker hasn't loaded that, of the next that it has."""
-        for module, name in description[0]:
+        classes = description[0][0]
+        for module, name in classes:
             kind = loaded(module, name)
             if isinstance(kind, type) and issubclass(kind, logging.Handler):
                 try:
-                    return _class_for(kind, description[0][0][1])(description)
+                    return _class_for(kind, classes[0][1])(description)
                 except Exception:  # A class that can't be derived from.
                     continue
         return cls(description)
