@@ -790,6 +790,22 @@ def test_a_program_has_the_descriptors_that_it_is_given_and_no_other() -> None:
     os.close(reading)
 
 
+# Signals.
+
+
+def test_signals_are_masked_and_told_as_plain_numbers() -> None:
+    everything = signal.valid_signals()
+    assert cpython.handled_signals(everything) == {one for one in everything if callable(signal.getsignal(one))}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        assert cpython.mask_signals(signal.SIG_BLOCK, {signal.SIGUSR1}) == before
+        masked = cpython.mask_signals(signal.SIG_SETMASK, before)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert masked == before | {signal.SIGUSR1}
+    assert {type(number) for number in masked} == {int}
+
+
 # Not private by name, but not documented either.
 
 

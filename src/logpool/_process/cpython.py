@@ -13,6 +13,7 @@ Processes of any role may import this, except the manager process, which needs n
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # Typeshed doesn't know it.
 import collections
 import contextlib
 import functools
@@ -23,7 +24,7 @@ import pickle
 import queue
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, process
 from multiprocessing import connection, queues, util
 from multiprocessing import process as processes
@@ -621,6 +622,27 @@ def inheriting() -> Iterator[None]:
         yield
     finally:
         del current._inheriting
+
+
+# Signals.
+
+if sys.platform != "win32":
+
+    def mask_signals(how: int, signals: Collection[int]) -> set[int]:
+        """Do what `signal.pthread_sigmask` does, which makes an enum's member of each signal that it returns.
+
+        With `signal.getsignal`, which does the same, that takes as long as the start of a thread.
+        """
+        before: set[int] = _signal.pthread_sigmask(how, signals)
+        return before
+
+    def handled_signals(signals: Collection[int]) -> set[int]:
+        """Return those of some signals that Python code handles."""
+        # No loop in Python: handlers run at its jumps, too, some of which CPython (3.13) leaves out of a `try`.
+        return set(filter(_is_handled, signals))
+
+    def _is_handled(number: int) -> bool:
+        return callable(_signal.getsignal(number))
 
 
 # The main module.

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 _FAULTS = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL")
 
-_MASKABLE = set() if sys.platform == "win32" else signal.valid_signals() - {getattr(signal, name) for name in _FAULTS}
+_MASKABLE: frozenset[int] = (
+    frozenset()
+    if sys.platform == "win32"
+    else frozenset(map(int, signal.valid_signals() - {getattr(signal, name) for name in _FAULTS}))
+)
 """All signals but those of a thread's own fault, which can't be blocked."""
-
-
-def _is_handled(number: int) -> bool:
-    return callable(signal.getsignal(number))
 
 
 @contextlib.contextmanager
@@ -30,21 +30,23 @@ def blocked() -> Iterator[set[int]]:
     if sys.platform == "win32":
         yield set()
         return
+    # Here, because the manager process, which blocks none, needs nothing of it.
+    from logpool._process.cpython import handled_signals, mask_signals
+
     # Asked first, because the call that blocks may run a handler, which may raise.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    before = mask_signals(signal.SIG_BLOCK, ())
     try:
         # All at once, because to ask for each takes long enough to be interrupted by a timer.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _MASKABLE)
-        # No loop in Python: handlers run at its jumps, too, some of which CPython (3.13) leaves out of the `try`.
-        signal.pthread_sigmask(signal.SIG_SETMASK, before | set(filter(_is_handled, _MASKABLE)))
-        yield set(before)
+        mask_signals(signal.SIG_BLOCK, _MASKABLE)
+        mask_signals(signal.SIG_SETMASK, before | handled_signals(_MASKABLE))
+        yield before
     finally:
         try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            mask_signals(signal.SIG_SETMASK, before)
         finally:
             # The first call runs the handlers of what has come meanwhile; one that raises may do so before the mask is
             # set.
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            mask_signals(signal.SIG_SETMASK, before)
 
 
 def restore(mask: set[int]) -> None:
