@@ -95,7 +95,12 @@ def test_a_start_loads_nothing_that_takes_long(modules: tuple[str, ...]) -> None
     assert not any(name.startswith("logpool._parent") for name in loaded)
 
 
-def test_nor_does_the_parent() -> None:
+def test_the_executors_class_is_imported_without_what_an_executor_needs() -> None:
+    loaded = loaded_by("logpool.executor", "logpool.relay")
+    assert not any(name.startswith(("logpool._parent", "logpool._worker", "logpool._record")) for name in loaded)
+
+
+def test_what_an_executor_needs_takes_not_long_either() -> None:
     assert loaded_by("logpool.executor", "logpool.relay", "logpool._parent.service").isdisjoint(TAKES_LONG)
 
 

@@ -10,7 +10,8 @@
 `_parent` and `_manager` run in those processes alone. `_worker` is what a worker imports; the parent uses it, too,
 where a class has two sides. `_record`, `_transport` and `_process` are of both ends.
 
-Everything in this module runs in the parent.
+Everything in this module runs in the parent. What it needs is imported when an executor is made: a spawned worker
+imports the main module, and with it this one, but makes no executor as a rule; nor does each program that might.
 """
 
 from __future__ import annotations
@@ -25,21 +26,15 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 
-from logpool._parent.arguments import check_context
-from logpool._parent.crash_reporter import CrashReporter
-from logpool._parent.jobs import JobFuture, Jobs, follow
-from logpool._parent.main_module_guard import main_module_guarded
-from logpool._parent.pool_thread import PoolThread, Wakeup
-from logpool._parent.settings_watch import SettingsWatch
 from logpool._process import advice, cpython, signals
 from logpool._process.hints import TYPE_CHECKING, Any
 from logpool._transport.wire import DEFAULT_BACKLOG
-from logpool._worker.pool_queues import CallQueue, ResultQueue
-from logpool._worker.start import WorkerStart, initialize
 
 if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar
 
+    from logpool._parent.crash_reporter import CrashReporter
+    from logpool._parent.jobs import JobFuture
     from logpool._parent.listener import RelayListener
     from logpool._parent.service import RelayService
     from logpool._transport.queue import LogQueue
@@ -100,13 +95,18 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             ValueError: The level is unknown, or the backlog not greater than 0; or as `ProcessPoolExecutor` raises it.
             OSError: The system has no process, descriptor or port left. Nothing is left behind.
         """
+        from logpool._parent.arguments import check_context
+        from logpool._parent.jobs import Jobs
+        from logpool._parent.pool_thread import Wakeup
+        from logpool._parent.service import RelayService
+        from logpool._parent.settings_watch import SettingsWatch
+        from logpool._worker.pool_queues import CallQueue, ResultQueue
+        from logpool._worker.start import WorkerStart, initialize
+
         if initializer is not None and not callable(initializer):  # The base class is given one of ours.
             raise TypeError(f"initializer must be a callable, not {initializer!r}: pass it without parentheses")
         if check_context(mp_context) is None:  # As the base class chooses.
             mp_context = multiprocessing.get_context(None if max_tasks_per_child is None else "spawn")
-        # Here, because a spawned worker imports the main module, and with it this one, but makes no executor as a rule.
-        from logpool._parent.service import RelayService
-
         self._jobs = Jobs()
         self._relay = RelayService(mp_context, log_handlers, log_level, log_backlog, self._jobs)
         # The pool's thread, also when `shutdown` has let go of it. Weakly, because it has the pool's pipes.
@@ -136,6 +136,8 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             raise
 
     def _make_crash_reporter(self) -> CrashReporter:
+        from logpool._parent.crash_reporter import CrashReporter
+
         relay = self._relay
 
         def handle(record: logging.LogRecord) -> None:
@@ -298,7 +300,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
                     self._crash_reporter.explain(error)
                 self._undo_submit(work_id)
                 raise
-            follow(future, work_id + 1, self._jobs)
+            self._jobs.follow(future, work_id + 1)
         return future  # type: ignore[return-value]
 
     def _undo_submit(self, work_id: int) -> None:
@@ -327,6 +329,8 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
 
     @contextlib.contextmanager
     def _around_worker_start(self) -> Iterator[None]:
+        from logpool._parent.main_module_guard import main_module_guarded
+
         with self._relay_lock:
             self._prepare_relay()
         start_method = cpython.start_method_of(self)
@@ -352,6 +356,8 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             wakeup.wakeup()
 
     def _before_pool_thread(self, thread: Any) -> None:
+        from logpool._parent.pool_thread import PoolThread
+
         # Only here is the pool's thread known before it runs. Once it runs it may be too late to patch it: the first
         # worker can die before the thread that submits is on a CPU again. The manager process is launched after the
         # first worker, which takes longer to become ready.

@@ -101,6 +101,12 @@ class Jobs:
         """Note a job that is about to be submitted, with the caller's context."""
         self.active[number] = Job(holds=threading.get_ident() != self._listener)
 
+    def follow(self, future: Any, number: int) -> None:
+        """Make a future, as the pool has made it, a `JobFuture`."""
+        future.job_id = number
+        future._jobs = self
+        future.__class__ = JobFuture
+
     def discard(self, number: int) -> None:
         """Forget a job that isn't run."""
         self.active.pop(number, None)
@@ -319,16 +325,3 @@ class JobFuture(cpython.FutureHooks["T"]):
         if cancelled:
             self._jobs.discard(self.job_id)
         return cancelled
-
-
-def follow(future: Any, number: int, jobs: Jobs) -> None:
-    """Make a future a `JobFuture`.
-
-    Args:
-        future: As the pool has made it.
-        number: The job's.
-        jobs: Of the pool.
-    """
-    future.job_id = number
-    future._jobs = jobs
-    future.__class__ = JobFuture
