@@ -26,7 +26,7 @@ def no_room(*args: object, **kwargs: object) -> None:
 def without_pipes(patch: pytest.MonkeyPatch, context: BaseContext) -> None:
     """As on macOS and BSD. The manager process makes the pipes, and only a forked one has what is patched here."""
     if context.get_start_method() == "fork":
-        patch.setattr("logpool._transport.pipe.make", lambda: None)
+        patch.setattr("logpool._manager.reading_end.make", lambda: None)
     else:  # A producer whose program broken pipes would end asks for a socket.
         patch.setattr("logpool._process.signals.broken_pipe_is_fatal", lambda: True)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from logpool._manager import reading_end
+from logpool._manager.reading_end import ReadingEnd
 from logpool._transport import pipe
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no other system has such pipes")
@@ -21,19 +23,19 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no other system
 NOBODY = 65534
 """A user."""
 
-Ends = tuple[pipe.ReadingEnd, pipe.WritingEnd]
+Ends = tuple[ReadingEnd, pipe.WritingEnd]
 
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
-    made = pipe.make()
+    made = reading_end.make()
     assert made is not None
     yield made
     for end in made:
         end.close()
 
 
-def read(end: pipe.ReadingEnd) -> bytes:
+def read(end: ReadingEnd) -> bytes:
     buffer = memoryview(bytearray(2 * pipe.CAPACITY))
     return bytes(buffer[: end.recv_into(buffer)])
 
@@ -115,7 +117,7 @@ def test_what_is_left_of_a_write_does_not_go_into_a_pipe_that_got_the_descriptor
     def close_and_make_another(*_: object) -> None:
         number = writing.fileno()
         writing.close()
-        made = pipe.make()
+        made = reading_end.make()
         assert made is not None
         assert number in (end.fileno() for end in made)
         other_ends.append(made)
@@ -137,7 +139,7 @@ def test_an_end_that_is_handed_on_is_not_inherited_by_programs(ends: Ends) -> No
     reading, writing = ends
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        pipe.send(writing, ours)
+        reading_end.send(writing, ours)
         received = pipe.receive(theirs)
         assert not os.get_inheritable(received.fileno())
         received.sendall(b"frame")
@@ -161,7 +163,7 @@ def exit_code_of(target: Callable[[], None]) -> int | None:
 
 
 def all_there_are() -> list[Ends]:
-    return list(iter(pipe.make, None))  # It doesn't see that None ends it.
+    return list(iter(reading_end.make, None))  # It doesn't see that None ends it.
 
 
 def test_there_is_no_pipe_where_no_descriptors_are_left() -> None:

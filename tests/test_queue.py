@@ -49,7 +49,7 @@ def log_queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if request.param == "AF_INET":
         monkeypatch.setattr("tempfile.mkdtemp", no_room)
     if request.param == "AF_UNIX":
-        monkeypatch.setattr("logpool._transport.pipe.make", lambda: None)
+        monkeypatch.setattr("logpool._manager.reading_end.make", lambda: None)
     started = LogManager(64 * MEBIBYTE, multiprocessing.get_context("fork"))  # So that this holds for its process, too.
     started.start()
     assert isinstance(started.queue.address, str) == (request.param != "AF_INET")

@@ -26,8 +26,9 @@ from collections.abc import Callable
 from functools import partial
 
 from logpool._manager.assembler import Assembler
+from logpool._manager.reading_end import ReadingEnd
 from logpool._manager.visitor import Stream, Visitor
-from logpool._transport import pipe
+from logpool._transport.pipe import CAPACITY
 from logpool._transport.wire import (
     ACKNOWLEDGEMENT,
     ASK,
@@ -88,7 +89,7 @@ class Producer:
         stream.setblocking(False)
         self.stream = stream
         self.number = number
-        self.most_unread = pipe.CAPACITY if isinstance(stream, pipe.ReadingEnd) else MOST_IN_SOCKET
+        self.most_unread = CAPACITY if isinstance(stream, ReadingEnd) else MOST_IN_SOCKET
         self.assembler = Assembler(READ_SIZE)
         self.last_read = 0  # The number of the broker's read.
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-from logpool._transport import pipe
+from logpool._manager import reading_end
+from logpool._manager.reading_end import ReadingEnd
 from logpool._transport.handshake import (
     HELLO_SIZE,
     MANAGER,
@@ -26,7 +27,7 @@ from logpool._transport.handshake import (
 )
 from logpool._transport.wire import UNIX, configure_socket
 
-Stream = socket.socket | pipe.ReadingEnd
+Stream = socket.socket | ReadingEnd
 """What a producer's frames come by."""
 
 
@@ -83,12 +84,12 @@ class Visitor:
         if kind not in (PIPE, SOCKET) or not is_proof(proof, PRODUCER, family, self._key, nonces):
             self.connected.send(REFUSED)
             raise ValueError("a visitor isn't a producer, or has another key")
-        ends = pipe.make() if kind == PIPE and family == UNIX else None
+        ends = reading_end.make() if kind == PIPE and family == UNIX else None
         self.number = next(self._numbers)
         answer = (PIPED if ends else READY) + NUMBER.pack(self.number)
         self.connected.send(answer + prove(MANAGER, family, self._key, nonces))
         if ends is None:
             return configure_socket(self.connected)
         reading, writing = ends
-        pipe.send(writing, self.connected)
+        reading_end.send(writing, self.connected)
         return reading
