@@ -203,7 +203,7 @@ def test_mapped_functions_are_in_a_partial_of_the_pools_own() -> None:
 # The pool's thread.
 
 
-class Thread(cpython.ExecutorManagerThread):
+class Thread(cpython.PoolThreadHooks):
     """A pool's thread that notes what it does."""
 
     seen: queue.SimpleQueue[Any]
@@ -322,7 +322,7 @@ def test_a_job_that_cannot_be_pickled_fails_without_the_pools_lock() -> None:
 def test_the_pools_thread_joins_the_workers_after_a_method_that_can_be_extended(breaks: bool) -> None:
     called: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    class Joining(cpython.ExecutorManagerThread):
+    class Joining(cpython.PoolThreadHooks):
         def note(self, name: str) -> None:
             for worker in self.processes.values():
                 worker.join = lambda: called.put("join")
@@ -332,9 +332,9 @@ def test_the_pools_thread_joins_the_workers_after_a_method_that_can_be_extended(
             self.note("shutdown_workers")
             super().shutdown_workers()
 
-        def _join_executor_internals(self, *args: Any, **kwargs: Any) -> None:
-            self.note("_join_executor_internals")
-            super()._join_executor_internals(*args, **kwargs)
+        def join_internals(self, *args: Any, **kwargs: Any) -> None:
+            self.note("join_internals")
+            super().join_internals(*args, **kwargs)
 
     class JoiningExecutor(cpython.ExecutorHooks):
         def _before_pool_thread(self, thread: Any) -> None:
@@ -350,9 +350,9 @@ def test_the_pools_thread_joins_the_workers_after_a_method_that_can_be_extended(
     if sys.version_info < (3, 12):
         assert seen == ["shutdown_workers", "join"]
     elif breaks:
-        assert seen == ["_join_executor_internals", "join"]
+        assert seen == ["join_internals", "join"]
     else:
-        assert seen == ["_join_executor_internals", "shutdown_workers", "join"]
+        assert seen == ["join_internals", "shutdown_workers", "join"]
 
 
 class Wakeup(cpython.ThreadWakeup):
@@ -397,10 +397,10 @@ def test_a_wakeup_has_a_lock_from_3_12_8_and_3_13_1_on() -> None:
 def test_a_worker_that_has_left_is_replaced_by_the_method_that_tells_the_versions_apart() -> None:
     replaced_by: set[str] = set()
 
-    class ReplacingThread(cpython.ExecutorManagerThread):
-        def _replace_dead_worker(self) -> Any:
-            replaced_by.add("_replace_dead_worker")
-            return super()._replace_dead_worker()
+    class ReplacingThread(cpython.PoolThreadHooks):
+        def replace_dead_worker(self, *args: Any, **kwargs: Any) -> Any:
+            replaced_by.add("replace_dead_worker")
+            return super().replace_dead_worker(*args, **kwargs)
 
     class Replacing(cpython.ExecutorHooks):
         def _before_pool_thread(self, thread: Any) -> None:
@@ -413,7 +413,7 @@ def test_a_worker_that_has_left_is_replaced_by_the_method_that_tells_the_version
 
     with Replacing(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as executor:
         executor.submit(int).result()
-    assert replaced_by == {"_replace_dead_worker" if cpython.REPLACES_DEAD_WORKERS else "_adjust_process_count"}
+    assert replaced_by == {"replace_dead_worker" if cpython.REPLACES_DEAD_WORKERS else "_adjust_process_count"}
 
 
 def test_a_remote_traceback_is_printed_as_its_text() -> None:
@@ -879,6 +879,31 @@ def test_a_forkserver_has_the_main_modules_path_in_a_variable_where_it_preloads(
     assert "__main__" in forkserver.ForkServer()._preload_modules
     functions = [getattr(forkserver, name, None) for name in ("main", "_handle_preload")]
     assert any("main_path" in inspect.signature(function).parameters for function in functions if function is not None)
+
+
+def test_the_path_to_preload_is_looked_for_in_all_that_has_called() -> None:
+    def preload(main_path: str) -> list[str | None]:
+        return list(map(import_module, [main_path]))
+
+    def import_module(name: str) -> str | None:
+        return cpython.path_to_preload()
+
+    assert preload("main.py") == ["main.py"]
+    assert cpython.path_to_preload() is None
+
+
+def test_a_logger_logs_by_one_method_that_calls_handle(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    logger = logging.getLogger("private.names")
+    monkeypatch.setattr(logging.Logger, "_log", lambda *args, **kwargs: called.append("_log"))
+    for log in (logger.critical, logger.error, logger.warning):
+        log("said")
+    logger.log(logging.ERROR, "said")
+    assert called == 4 * ["_log"]
+    monkeypatch.undo()
+    monkeypatch.setattr(logger, "handle", lambda record: called.append(record.msg))
+    cpython.log_method(logger, logging.ERROR, "handled", ())
+    assert called[4:] == ["handled"]
 
 
 def test_a_process_hands_its_configuration_to_children() -> None:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from logging import Handler, Logger, LogRecord
 from types import CodeType, FunctionType
 
+from logpool._process import cpython
 from logpool._process.hints import Any
 
 Handle = Callable[[LogRecord], object]
@@ -57,7 +58,7 @@ def _placed_like(method: Any, code: CodeType, *defaults: Any, namespace: dict[st
 @functools.cache
 def _log() -> Any:
     """Return a function whose frames look like those of a logger's methods."""
-    inner = _placed_like(Logger._log, _code_of(_CALL_HANDLE))
+    inner = _placed_like(cpython.log_method, _code_of(_CALL_HANDLE))
     return _placed_like(Logger.log, _code_of(_CALL_NEXT), inner)
 
 

@@ -137,7 +137,7 @@ class ExplainedFuture:
         self._future.set_exception(error)
 
 
-class PoolThread(cpython.ExecutorManagerThread):
+class PoolThread(cpython.PoolThreadHooks):
     """The pool's own thread, which outlives all else of the pool, however that ends.
 
     It isn't a daemon: an interpreter that exits waits for it, and so for what comes last.
@@ -290,12 +290,12 @@ class PoolThread(cpython.ExecutorManagerThread):
         pending = self.pending_work_items
         return {number - 1: pending.pop(number - 1) for number in self.jobs.held if number - 1 in pending}
 
-    def _replace_dead_worker(self, *args: Any, **kwargs: Any) -> Any:
-        # Newer Pythons start a worker here, or break the pool, if there are jobs left. Those that have a result aren't.
+    def replace_dead_worker(self, *args: Any, **kwargs: Any) -> Any:
+        """Replace a worker that has left, as the base class does, if there are jobs left that have no result yet."""
         held = self._take_held()
         try:
             with main_module_guarded(self.start_method):
-                return super()._replace_dead_worker(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
+                return super().replace_dead_worker(*args, **kwargs)
         finally:
             self.pending_work_items.update(held)
 
@@ -359,11 +359,11 @@ class PoolThread(cpython.ExecutorManagerThread):
         self._dismiss_strangers()  # Those for whom there is no room yet, as others leave.
         self._wait_for_workers()
 
-    def _join_executor_internals(self, *args: Any, **kwargs: Any) -> None:
-        # Pythons before 3.12 don't call it: there a pool that breaks, too, calls `shutdown_workers`.
+    def join_internals(self, *args: Any, **kwargs: Any) -> None:
+        """Wait until all workers have ended if the pool is broken, and have the base class join them."""
         if self.is_broken:
             self._wait_for_workers()
-        super()._join_executor_internals(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
+        super().join_internals(*args, **kwargs)
 
     def _wait_for_workers(self) -> None:
         """Wait until all workers have ended, so that the base class has nothing to wait for.

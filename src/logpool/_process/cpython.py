@@ -234,18 +234,40 @@ def has_lock(wakeup: Any) -> bool:
     return hasattr(wakeup, "_lock")
 
 
-ExecutorManagerThread = process._ExecutorManagerThread
-"""The class of the pool's thread, which outlives all else of the pool.
+class PoolThreadHooks(process._ExecutorManagerThread):
+    """The pool's thread, which outlives all else of the pool, with names for what its `run` calls.
 
-Nothing public tells that a pool has ended, or that a worker has died, or which, before the pool has ended them all.
-Methods that its `run` calls, and that can be extended: `wait_result_broken_or_wakeup`, `process_result_item`,
-`flag_executor_shutting_down`, `terminate_broken`; and before it joins the workers, `shutdown_workers` or, from 3.12 on
-when the pool is broken, `_join_executor_internals`. Attributes: `executor_reference` (weak), `processes` (as
-`workers_of`), `call_queue`, `thread_wakeup`, `shutdown_lock` (the pool's lock), and `pending_work_items`: by `work_id`,
-an object for each job that isn't done, with its `future`; and `work_ids_queue`, the executor's `WorkIds`.
-"""
+    Nothing public tells that a pool has ended, or that a worker has died, or which, before the pool has ended them all.
+    These methods can be extended as they are: `wait_result_broken_or_wakeup`, `process_result_item`,
+    `flag_executor_shutting_down`, `terminate_broken` and `shutdown_workers`. Attributes: `executor_reference` (weak),
+    `processes` (as `workers_of`), `call_queue`, `thread_wakeup`, `shutdown_lock` (the pool's lock), and
+    `pending_work_items`: by `work_id`, an object for each job that isn't done, with its `future`; and `work_ids_queue`,
+    the executor's `WorkIds`.
+    """
 
-REPLACES_DEAD_WORKERS = hasattr(ExecutorManagerThread, "_replace_dead_worker")
+    def replace_dead_worker(self, *args: Any, **kwargs: Any) -> Any:
+        """Start a worker in the place of one that has left, or break the pool, if there are jobs left for it.
+
+        Called if REPLACES_DEAD_WORKERS.
+        """
+        return super()._replace_dead_worker(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
+
+    def _replace_dead_worker(self, *args: Any, **kwargs: Any) -> Any:
+        return self.replace_dead_worker(*args, **kwargs)
+
+    def join_internals(self, *args: Any, **kwargs: Any) -> None:
+        """Join the workers, after `shutdown_workers` has been called unless the pool is broken.
+
+        Pythons before 3.12 don't call this. There a pool that breaks, too, calls `shutdown_workers`, which comes right
+        before the workers are joined.
+        """
+        super()._join_executor_internals(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
+
+    def _join_executor_internals(self, *args: Any, **kwargs: Any) -> None:
+        self.join_internals(*args, **kwargs)
+
+
+REPLACES_DEAD_WORKERS = hasattr(process._ExecutorManagerThread, "_replace_dead_worker")
 """Whether the thread replaces a worker that has left by `max_tasks_per_child`, and breaks the pool where it can't. It
 does in 3.14.10 and 3.15.2."""
 
@@ -648,6 +670,20 @@ if sys.platform != "win32":
 # The main module.
 
 
+def path_to_preload() -> str | None:
+    """Return the path of the main module that a forkserver is about to preload; None if this isn't called by that.
+
+    A forkserver has it in a variable of the function that imports what it preloads, and nowhere else.
+    """
+    frame = sys._getframe()
+    while (caller := frame.f_back) is not None:
+        frame = caller
+        if "main_path" in frame.f_locals:
+            path: str | None = frame.f_locals["main_path"]
+            return path
+    return None
+
+
 def module_runner() -> Callable[..., None]:
     """Return what `python -m` calls: with a module's name, it runs that in the globals of `sys.modules["__main__"]`.
 
@@ -690,6 +726,9 @@ def level_cache() -> dict[Any, Any]:
     cache: dict[Any, Any] = logging.root._cache  # type: ignore[attr-defined]
     return cache
 
+
+log_method: Any = logging.Logger._log
+"""What the methods of a logger by which one logs call, and what calls the logger's `handle`."""
 
 open_file: Any = logging.FileHandler._open
 """The method by which `FileHandler` and those derived from it open their files."""

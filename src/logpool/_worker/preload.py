@@ -6,7 +6,6 @@ A forkserver that is started for a worker of ours imports this module in the pla
 
 from __future__ import annotations
 
-import sys
 from multiprocessing import spawn
 
 from logpool._process import cpython
@@ -14,17 +13,6 @@ from logpool._worker import (
     import_guard,
     inheritance,  # noqa: F401  # Which its children would import, each for itself.
 )
-
-
-def _path_of_main_module() -> str | None:
-    """Return what the forkserver was given as `main_path`, a variable of the function that imports this module."""
-    frame = sys._getframe()
-    while (caller := frame.f_back) is not None:
-        frame = caller
-        if "main_path" in frame.f_locals:
-            path: str | None = frame.f_locals["main_path"]
-            return path
-    return None
 
 
 def _import_main_module(path: str) -> None:
@@ -37,5 +25,5 @@ def _import_main_module(path: str) -> None:
         import_guard.end()
 
 
-if (_path := _path_of_main_module()) is not None:
+if (_path := cpython.path_to_preload()) is not None:
     _import_main_module(_path)
