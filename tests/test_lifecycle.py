@@ -1046,6 +1046,31 @@ def test_a_pool_whose_thread_cannot_be_started_takes_no_other_job(
     assert_nothing_is_left(threads)
 
 
+def test_a_listener_that_cannot_be_started_at_first_is_started_by_the_next_submit(
+    context: BaseContext, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: RelayListener) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        with monkeypatch.context() as no_thread:
+            no_thread.setattr(RelayListener, "start", fail)
+            executor.submit(jobs.log, "first").result(30)
+        executor.submit(jobs.log, "second").result(30)
+        assert executor.flush_logs(30)
+        assert records.messages == ["first", "second"]
+
+
+def test_a_listener_that_the_program_has_stopped_is_not_started_by_the_next_submit(records: Records) -> None:
+    with LoggingProcessPoolExecutor(1) as executor:
+        executor.submit(jobs.log, "first").result(30)
+        executor.log_listener.stop()
+        executor.submit(jobs.log, "second").result(30)
+        assert not executor.flush_logs(30)
+        assert records.messages == ["first"]
+    assert records.messages == ["first", "second"]
+
+
 @pytest.mark.skipif(
     "mp_util_debug" not in inspect.getsource(process._ExecutorManagerThread.__init__),
     reason="this Python's own class prints a traceback there",

@@ -17,6 +17,8 @@ import pytest
 import jobs
 from conftest import Records
 from logpool import LoggingProcessPoolExecutor, LogRelay
+from logpool._parent import pool_thread
+from logpool._parent.jobs import Jobs
 from logpool._parent.service import RelayService
 from logpool._transport.wire import DEFAULT_BACKLOG
 
@@ -119,6 +121,63 @@ def test_where_there_are_log_handlers_they_are_told_that_the_manager_process_is_
     assert records.messages == []
 
 
+def test_a_fault_of_the_listeners_own_costs_no_other_record(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = [ArithmeticError("in the midst"), SystemExit(1), ArithmeticError("once more")]
+
+    def fail(self: Jobs) -> None:
+        if faults:
+            raise faults.pop()
+
+    with LogRelay() as relay:
+        put_numbers(relay, range(1))
+        assert relay.flush(30)
+        monkeypatch.setattr(Jobs, "end_block", fail)
+        put_numbers(relay, range(1, 101))
+        records.wait_for("100")
+        assert relay.flush(30)
+        assert faults == []
+    reports = [record for record in records.records if record.name == "logpool"]
+    assert [report.getMessage() for report in reports] == 3 * ["The log listener failed, and goes on."]
+    assert all(report.exc_info for report in reports)
+    assert [message for message in records.messages if message in NUMBERS] == NUMBERS
+
+
+def test_a_fault_that_comes_again_and_again_is_not_met_for_ever(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Jobs, frames: object) -> None:
+        raise ArithmeticError
+
+    with LoggingProcessPoolExecutor(1) as executor:
+        executor.submit(jobs.log, "before").result(30)
+        monkeypatch.setattr(Jobs, "go_on_with", fail)
+        monkeypatch.setattr(pool_thread, "STUCK", 0.2)  # How long these results wait for their records.
+        for _ in range(3):
+            executor.submit(jobs.log, "lost").result(30)
+        monkeypatch.undo()
+        executor.submit(jobs.log, "behind").result(30)
+    assert [message for message in records.messages if message == "lost"] == []
+    assert records.messages[-1] == "behind"
+
+
+def test_where_nothing_can_be_received_any_more_workers_write_to_stderr(
+    records: Records, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+        executor.submit(jobs.log, "before").result(30)
+        (manager,) = [child for child in multiprocessing.active_children() if child.name == "LogManager"]
+        monkeypatch.setattr("logpool._transport.queue.split", fail)
+        executor.submit(jobs.log, "lost").result(30)
+        records.wait_for("Log records can't be received any more. Workers write theirs to stderr from now on.")
+        manager.join(30)
+        executor.submit(jobs.log, "behind").result(30)
+        assert not executor.flush_logs(30)
+    assert "behind" in capfd.readouterr().err
+
+
 def test_a_listener_that_runs_cannot_be_started_again() -> None:
     with LogRelay() as relay:
         with pytest.raises(RuntimeError, match="already running"):
@@ -126,6 +185,17 @@ def test_a_listener_that_runs_cannot_be_started_again() -> None:
         relay.listener.stop()
         relay.listener.stop()
         relay.listener.start()
+
+
+def test_a_listener_that_a_handler_has_stopped_can_be_started_again(records: Records) -> None:
+    with LogRelay() as relay:
+        records.on_message["0"] = relay.listener.stop
+        put_numbers(relay, range(1))
+        assert relay.listener._thread_is_over.wait(30)
+        relay.listener.start()
+        put_numbers(relay, range(1, 101))
+        assert relay.flush(30)
+        assert records.messages == NUMBERS
 
 
 def test_stopping_hands_over_all_that_was_put_before(records: Records) -> None:

@@ -25,6 +25,8 @@ import jobs
 from conftest import START_METHODS, Records, Run
 from logpool import LoggingProcessPoolExecutor
 from logpool._parent import pool_thread
+from logpool._parent.jobs import Jobs
+from logpool._transport.wire import ORIGIN
 from logpool._worker import routing
 from logpool._worker.handler import RelayHandler
 
@@ -282,6 +284,53 @@ def test_records_of_a_pool_in_a_job_keep_their_order(context: BaseContext, recor
     with LoggingProcessPoolExecutor(1, context) as executor:
         executor.submit(use_a_pool, context.get_start_method()).result()
         assert records.messages == ["inner", "outer"]
+
+
+class NotedLock:
+    """A lock that tells when a certain thread is about to take it."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.wanted = threading.Event()
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self.thread:
+            self.wanted.set()
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+def test_the_last_job_of_a_stream_may_be_passed_by_the_pools_thread_while_the_listener_waits_for_the_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = Jobs()
+    pool.wake = lambda: None
+    lock: Any = NotedLock()
+    pool._lock = lock
+    frames = iter([(b"record", 0), (b"next", 0)])
+    pool.begin_listening()
+    pool.add(1)
+    pool.begin_stream(ORIGIN.pack(1, 0), frames)
+    assert list(frames) != []  # One has been handled, the other is next.
+    lock.wanted.clear()
+    noted = threading.Event()
+    do_pass = pool._pass
+
+    def note_and_pass(stream: int) -> None:
+        noted.set()
+        assert lock.wanted.wait(30)
+        do_pass(stream)
+
+    monkeypatch.setattr(pool, "_pass", note_and_pass)
+    holder = threading.Thread(target=pool.hold, args=(1, ((1, 1),), "result"))
+    holder.start()
+    assert noted.wait(30)
+    pool.release_handled()
+    holder.join()
+    assert pool.waiting == pool.active == {}
 
 
 # Nothing else waits.

@@ -229,17 +229,21 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         return self._relay.flush(timeout)
 
     def _listen(self) -> None:
-        """Start the listener's thread, if it hasn't been."""
+        """Start the listener's thread, if it hasn't been: what the program has stopped isn't started again."""
         if self._is_listened_to:  # Without the lock, which a thread may have that waits for the caller, a handler.
             return
         with self._relay_lock:
             if self._is_listened_to:
                 return
             self._is_listened_to = True
-        # Interpreters that shut down start no threads. The jobs go on; shutdown, or the end of the interpreter, has
-        # their records handled.
-        with contextlib.suppress(RuntimeError):
+        try:
             self._relay.listen()
+        except BaseException as error:
+            # The system has no thread left, say: the next submit tries again. And interpreters that shut down start
+            # none. The jobs go on; shutdown, or the end of the interpreter, has their records handled.
+            self._is_listened_to = False
+            if not isinstance(error, RuntimeError):
+                raise
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the pool, as `ProcessPoolExecutor.shutdown` does.
@@ -301,6 +305,8 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
                 self._undo_submit(work_id)
                 raise
             self._jobs.follow(future, work_id + 1)
+            if not self._is_listened_to:
+                self._listen()
         return future  # type: ignore[return-value]
 
     def _undo_submit(self, work_id: int) -> None:

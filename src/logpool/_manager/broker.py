@@ -104,7 +104,7 @@ class Fence:
 
 
 class Broker:
-    """Moves frames from producers to the consumer until its parent sentinel ends."""
+    """Moves frames from producers to the consumer until its parent sentinel ends, or the consumer is gone."""
 
     def __init__(
         self,
@@ -127,7 +127,8 @@ class Broker:
         self._listening = listening
         self._sentinel = sentinel
         consumer.setblocking(False)
-        self._consumer: socket.socket | None = consumer
+        self._consumer = consumer
+        self._is_deserted = False  # Whether the consumer has closed its end: nothing can be handed out any more.
         self._outgoing: deque[memoryview] = deque()  # Parts of answers that aren't sent yet.
         self._limit = backlog
         self._acknowledges = listening.family != UNIX  # Then each producer waits until its frame has been read.
@@ -159,7 +160,7 @@ class Broker:
         self._consumer_events = selectors.EVENT_READ
 
     def run(self) -> None:
-        """Move frames until the parent sentinel ends, and close all sockets."""
+        """Move frames until the parent sentinel ends, or the consumer is gone. Close all sockets then."""
         try:
             while self._act_on(self._wait()):
                 self._pass_fences()
@@ -174,7 +175,7 @@ class Broker:
         """Read what can be read.
 
         Returns:
-            False if the parent sentinel has ended.
+            False if the parent sentinel has ended, or the consumer is gone.
         """
         for key, mask in sorted(events, key=self._place):
             source = key.data
@@ -184,8 +185,10 @@ class Broker:
             elif source is self._consumer:
                 if mask & selectors.EVENT_WRITE:
                     self._send()
-                if mask & selectors.EVENT_READ and self._consumer is not None:
+                if mask & selectors.EVENT_READ:
                     self._take_requests()
+                if self._is_deserted:
+                    return False
             elif source is self._sentinel:
                 return False
             elif not self._refuses:  # Else it was closed by an event of the same batch.
@@ -286,15 +289,6 @@ class Broker:
         for fence in self._fences:
             fence.unread.pop(producer, None)
 
-    def _drop_consumer(self) -> None:
-        """Go on without a consumer, which has closed its end: the parent is about to leave."""
-        assert self._consumer is not None
-        self._unwatch(self._consumer)
-        self._consumer.close()
-        self._consumer = None
-        self._outgoing.clear()
-        self._asked = False
-
     # Frames come in.
 
     def _read(self, producer: Producer) -> None:
@@ -375,7 +369,6 @@ class Broker:
     # The consumer asks, and is answered.
 
     def _take_requests(self) -> None:
-        assert self._consumer is not None
         try:
             size = self._consumer.recv_into(self._buffer)
         except BlockingIOError:
@@ -383,7 +376,7 @@ class Broker:
         except OSError:
             size = 0
         if not size:
-            self._drop_consumer()
+            self._is_deserted = True
             return
         received = self._received
         received += self._buffer[:size]
@@ -473,7 +466,6 @@ class Broker:
 
     def _send_block(self) -> None:
         """Answer the consumer with as much as makes a block, or with an empty one; or tell it that there is no more."""
-        assert self._consumer is not None
         parts: list[bytes | bytearray] = []
         size = 0
         while self._blocks and size < BLOCK_SIZE:
@@ -499,7 +491,6 @@ class Broker:
         what it puts has been read.
         """
         consumer, outgoing = self._consumer, self._outgoing
-        assert consumer is not None
         try:
             while outgoing:
                 sent = consumer.send(outgoing[0])
@@ -509,13 +500,14 @@ class Broker:
                     outgoing[0] = outgoing[0][sent:]
         except BlockingIOError:
             self._watch_consumer(selectors.EVENT_READ | selectors.EVENT_WRITE)
-        except OSError:  # The parent died. What it had asked for is lost with it, as with any queue.
-            self._drop_consumer()
+        except OSError:
+            # The parent died. What it had asked for is lost with it, as with any queue. The loop meets its end next.
+            outgoing.clear()
+            self._watch_consumer(selectors.EVENT_READ)
         else:
             self._watch_consumer(selectors.EVENT_READ)
 
     def _watch_consumer(self, events: int) -> None:
-        assert self._consumer is not None
         if events != self._consumer_events:
             self._consumer_events = events
             for selector in (self._requests, self._everything):

@@ -179,8 +179,7 @@ class Jobs:
             if self._before == GONE:
                 stream, self._stream = self._stream, CONSUMER
                 self._handled.pop(stream, None)
-                if stream in self.waiting:
-                    self._pass(stream)
+                self._pass(stream)
         self._wake_up()
 
     def end_block(self) -> None:
@@ -189,8 +188,7 @@ class Jobs:
             stream = self._stream
             self._end_stream(1)
             self._stream = CONSUMER
-            if stream in self.waiting:
-                self._pass(stream)
+            self._pass(stream)
         self._wake_up()
 
     def _end_stream(self, more: int) -> None:
@@ -216,7 +214,10 @@ class Jobs:
 
     def _pass(self, stream: int) -> None:
         """Take from those that wait the jobs that need no more of a stream. The caller has the lock."""
-        waiting, count = self.waiting[stream], self._count_of(stream)
+        waiting = self.waiting.get(stream)
+        if waiting is None:  # The other thread has just taken the last one.
+            return
+        count = self._count_of(stream)
         while waiting and waiting[0][0] <= count:
             job = self.active.get(number := waiting.popleft()[1])
             if job is not None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextvars import Context
 from logging import Handler, LogRecord
 from logging.handlers import QueueListener
+from operator import length_hint
 
 from logpool._parent.call_site import call_from, call_handlers
 from logpool._parent.jobs import Job, Jobs
@@ -42,8 +43,12 @@ _reporter = logging.NullHandler()
 
 def _raise_in_main_thread(error: BaseException) -> None:
     """Raise an error if it is Ctrl-C: in the main thread, where `finish` may handle records."""
-    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+    if _is_for_main_thread(error):
         raise error
+
+
+def _is_for_main_thread(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 class Flush:
@@ -104,6 +109,8 @@ class RelayListener(QueueListener, forks.ForkAware):
             RuntimeError: It is running, or no thread can be started. `finish` handles the records in the second case.
         """
         with self._lock:
+            if self._running is not None and self._thread_is_over.is_set():  # A handler has called `stop`.
+                self._join()
             if self._running is not None:
                 raise RuntimeError("the listener is already running")
             # A daemon, as in the base class: an interpreter that exits without `stop` isn't held up.
@@ -174,6 +181,11 @@ class RelayListener(QueueListener, forks.ForkAware):
         self._running.join()
         self._running = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a thread that handles what comes."""
+        return self._has_thread
+
     def is_current_thread(self) -> bool:
         """Tell whether the caller is a handler that this listener is just calling."""
         return threading.current_thread() is self._running
@@ -231,34 +243,64 @@ class RelayListener(QueueListener, forks.ForkAware):
                 self._thread_is_over.set()
 
     def run(self) -> None:
-        """Handle records until the sentinel comes, the queue has ended, or the manager process is gone."""
-        try:
-            while self._handle_frames(self.queue.get_frames(gather=self._jobs.gather())):
-                pass
-            if self._finished:
-                self._jobs.end_listening(for_good=True)
-        except (OSError, EOFError):
-            self._manager_is_gone = self._finished = True
+        """Handle records until the sentinel comes, the queue has ended, or the manager process is gone.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C has come, where `finish` handles records in the main thread. None is lost.
+        """
+        while True:
+            try:
+                frames = self.queue.get_frames(gather=self._jobs.gather())
+            except (OSError, EOFError):
+                self._end_early()
+                self.report(
+                    logging.ERROR, "The log manager process is gone. Workers write their records to stderr from now on."
+                )
+                return
+            except Exception:
+                # No memory for what came, say. The manager process ends where nothing can get from it any more, so that
+                # no worker waits for that.
+                self.queue.close()
+                self._end_early()
+                self.report(
+                    logging.ERROR,
+                    "Log records can't be received any more. Workers write theirs to stderr from now on.",
+                    exc_info=True,
+                )
+                return
+            if not self._handle_frames(frames):
+                break
+        if self._finished:
             self._jobs.end_listening(for_good=True)
-            self.report(
-                logging.ERROR, "The log manager process is gone. Workers write their records to stderr from now on."
-            )
+
+    def _end_early(self) -> None:
+        self._manager_is_gone = self._finished = True
+        self._jobs.end_listening(for_good=True)
 
     def _handle_frames(self, frames: deque[Frame]) -> bool:
-        """Handle what was got. Raises nothing.
+        """Handle what was got.
 
         Returns:
             False behind the mark that ends the thread, or at the end of the queue.
+
+        Raises:
+            KeyboardInterrupt: As for `run`.
         """
+        self._finished = not frames
         left = iter(frames)
         try:
             ends = self._handle_each(left)
-        except BaseException:  # Ctrl-C, where `finish` handles them in the main thread.
+        except BaseException as error:
+            # A fault of this module's own, as what handlers raise is reported where it is raised. Each time it costs
+            # one record at most, and one at least, so that it isn't met for ever.
+            if not _is_for_main_thread(error) and length_hint(left) == len(frames):
+                next(left, None)
             self.queue.give_back(left)
-            raise
+            _raise_in_main_thread(error)
+            self.report(logging.ERROR, "The log listener failed, and goes on.", exc_info=True)
+            return bool(frames)
         if ends:
             self.queue.give_back(left)
-        self._finished = not frames
         return bool(frames) and not ends
 
     def _handle_each(self, frames: Iterator[Frame]) -> bool:

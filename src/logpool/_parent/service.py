@@ -139,12 +139,13 @@ class RelayService:
             raise
 
     def listen(self) -> None:
-        """Start the listener's thread.
+        """Start the listener's thread, if it isn't running.
 
         Raises:
             RuntimeError: No thread can be started. What children log is handled by `close`, then.
         """
-        self.listener.start()
+        if not self.listener.is_running:  # Or the program has started it.
+            self.listener.start()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Do what `LogRelay.flush` does."""
