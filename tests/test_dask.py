@@ -153,6 +153,19 @@ def test_warnings_are_captured_where_the_client_captures_them(client: Client, re
     assert "FutureWarning: old" in record.getMessage()
 
 
+def test_warnings_are_captured_no_longer_once_the_client_captures_none(client: Client, records: Records) -> None:
+    logging.captureWarnings(True)
+    try:
+        with LoggingDaskExecutor(client, workers=["a"]) as executor:
+            executor.submit(tasks.warn, "captured").result()
+            logging.captureWarnings(False)
+            executor.submit(tasks.warn, "captured no longer").result()
+            executor.submit(tasks.log, "behind").result()
+    finally:
+        logging.captureWarnings(False)
+    assert [record.name for record in records.records] == ["py.warnings", "app"]
+
+
 def test_threads_and_coroutines_of_tasks(client: Client, records: Records) -> None:
     with relay_logs(client) as relay:
         client.submit(tasks.log_in_thread, "thread").result()
@@ -297,6 +310,9 @@ def test_a_job_that_cannot_be_pickled_has_the_error(client: Client) -> None:
         error = executor.submit(tasks.log, threading.Lock()).exception(30)
         assert isinstance(error, TypeError)
         assert "cannot pickle" in str(error)
+        error = executor.submit(tasks.log, tasks.Unpicklable()).exception(30)
+        assert isinstance(error, ValueError)
+        assert str(error) == "not to be pickled"
 
 
 def test_submit_after_shutdown(client: Client) -> None:

@@ -111,6 +111,28 @@ def test_old_rings_are_removed(tmp_path: Path) -> None:
     living.close(remove=True)
 
 
+def test_a_ring_that_was_written_into_of_late_is_not_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rings, "TOUCH", 0.0)
+    ring = make(tmp_path)
+    os.utime(tmp_path / "rings" / "one.ring", (0, 0))
+    ring.write(b"of late")
+    ring.close(remove=False)
+    rings.remove_old(str(tmp_path / "rings"), 100)
+    [(_, adopted)] = rings.adopt(str(tmp_path / "rings"), "one")
+    assert adopted.read(0, 7) == b"of late"
+    adopted.close(remove=True)
+
+
+def test_an_old_ring_whose_writer_was_killed_when_it_made_it_is_removed(tmp_path: Path) -> None:
+    make(tmp_path).close(remove=False)
+    (tmp_path / "rings" / "one.ring").rename(tmp_path / "rings" / "one.ring.new")
+    make(tmp_path, name="other").close(remove=True)
+    assert (tmp_path / "rings" / "one.ring.new").exists()
+    os.utime(tmp_path / "rings" / "one.ring.new", (0, 0))
+    rings.remove_old(str(tmp_path / "rings"), 100)
+    assert not (tmp_path / "rings").exists()
+
+
 def test_a_directory_that_others_can_enter_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rings").mkdir(mode=0o755)
     with pytest.raises(PermissionError):

@@ -256,10 +256,8 @@ class LoggingDaskExecutor(Executor):
 
 
 def _cause_of(error: BaseException) -> BaseException:
-    """Return the error that distributed has wrapped in its own: what an object raised when it was pickled."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return error
+    """Return what an object raised when it was pickled, where distributed has wrapped that in an error of its own."""
+    return error.__cause__ if isinstance(error, TypeError) and error.__cause__ is not None else error
 
 
 def _call(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:

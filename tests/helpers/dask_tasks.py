@@ -36,6 +36,16 @@ def set_request_and_log(value: str, message: str) -> None:
     log(message)
 
 
+class Unpicklable:
+    """Raises an error whose context is another one."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        try:
+            raise KeyError("context")
+        except KeyError:
+            raise ValueError("not to be pickled") from None
+
+
 def warn(message: str) -> None:
     warnings.warn(message, FutureWarning, stacklevel=1)
 

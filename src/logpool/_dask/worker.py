@@ -134,6 +134,9 @@ _relays: dict[str, WorkerRelay] = {}
 
 _undo: list[Callable[[], None]] = []
 
+_has_begun_to_capture = False
+"""Whether warnings are captured in this process because a relay's client captures them."""
+
 
 def is_this_process(other: tuple[str, int]) -> bool:
     """Tell whether a process, as it has told by `process`, is the calling one. A fork's child isn't its parent."""
@@ -223,7 +226,7 @@ def _send_graph(send: Callable[[], Any]) -> Any:
 
 def _update_process() -> None:
     """Route this process's records if there is a relay, and else as it was before."""
-    global _own_level, _own_call
+    global _own_level, _own_call, _has_begun_to_capture
     if _relays and not _undo:
         _own_level, _own_call = Logger.getEffectiveLevel, Logger.callHandlers
         Logger.getEffectiveLevel = _level  # type: ignore[method-assign, assignment]
@@ -240,7 +243,10 @@ def _update_process() -> None:
     captures = any(relay.levels.captures_warnings for relay in _relays.values() if not relay.is_local)
     if captures and not cpython.captures_warnings():
         logging.captureWarnings(True)
-        _undo.insert(0, lambda: logging.captureWarnings(False))
+        _has_begun_to_capture = True
+    elif not captures and _has_begun_to_capture:
+        logging.captureWarnings(False)
+        _has_begun_to_capture = False
     logging.root.setLevel(logging.root.level)  # Loggers forget which levels they have found enabled.
 
 

@@ -33,6 +33,12 @@ _DATA = mmap.PAGESIZE
 
 SUFFIX = ".ring"
 
+_NEW = ".new"
+"""Follows the suffix until the ring is locked."""
+
+TOUCH = 3600.0
+"""Seconds after which a ring that is written into is touched: what is stored by a map may not be seen in its time."""
+
 
 class Ring(forks.ForkAware):
     """A ring of bytes. It has no lock of its own.
@@ -55,6 +61,7 @@ class Ring(forks.ForkAware):
         (size,) = _SIZE.unpack_from(self._map, _ORIGIN)
         start = _ORIGIN + _SIZE.size
         self.origin = self._map[start : start + size].decode()
+        self._next_touch = time.monotonic() + TOUCH
         self._numbers = memoryview(self._map)[_NUMBERS : _NUMBERS + 16].cast("Q")
         self.written: int = self._numbers[0]
         self.acked: int = self._numbers[1]
@@ -77,6 +84,10 @@ class Ring(forks.ForkAware):
             self._map[_DATA : _DATA + count - first] = data[first:count]
         self.written += count
         self._numbers[0] = self.written
+        if (now := time.monotonic()) >= self._next_touch:
+            self._next_touch = now + TOUCH
+            with contextlib.suppress(OSError):
+                os.utime(self._descriptor)
         return count
 
     def read(self, start: int, stop: int) -> bytes:
@@ -125,7 +136,7 @@ def create(directory: str, name: str, capacity: int, origin: str) -> Ring:
         OSError: There is no room, or the directory isn't this user's.
     """
     path = os.path.join(directory, name + SUFFIX)
-    new = f"{path}.new"  # No other process may see it before it is locked.
+    new = path + _NEW  # No other process may see it before it is locked.
     said = origin.encode()[: _DATA - _ORIGIN - _SIZE.size]
     with forks.no_concurrent_fork():
         descriptor = _open_new(directory, new)
@@ -174,13 +185,19 @@ def remove_old(directory: str, seconds: float) -> None:
 
     Args:
         directory: Where they are.
-        seconds: How long.
+        seconds: How long: more than TOUCH.
     """
+    entries: list[os.DirEntry[str]] = []
     with contextlib.suppress(OSError):
-        for entry in list(os.scandir(directory)):
-            if entry.stat().st_mtime < time.time() - seconds:
-                for _, ring in adopt(directory, entry.name.removesuffix(SUFFIX)):
-                    ring.close(remove=True)
+        entries.extend(os.scandir(directory))
+    for entry in entries:
+        with contextlib.suppress(OSError):  # Another process has removed it meanwhile.
+            if entry.stat().st_mtime >= time.time() - seconds:
+                continue
+            if entry.name.endswith(SUFFIX + _NEW):  # Its writer was killed when it made it.
+                _unlink(entry.path)
+            for _, ring in adopt(directory, entry.name.removesuffix(SUFFIX)):
+                ring.close(remove=True)
 
 
 def _lock(path: str) -> Ring | None:
