@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,33 @@ def test_a_dask_worker_imports_nothing_of_the_client_and_a_scheduler_nothing_at_
     assert imported_folders(SOURCE / "_dask" / "worker.py").isdisjoint({"_parent", "dask"})
     # It is pickled by value, for a scheduler that has no logpool.
     assert imported_folders(SOURCE / "_dask" / "scheduler.py") == set()
+
+
+PRIVATE_NAMES_OF_OTHERS = {"cpython.py", "distributed.py"}
+"""Where they stand, each under a plain name."""
+
+
+def names_made_in(module: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def private_attributes_in(module: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            yield f"super().{node.attr}" if ast.unparse(node.value) == "super()" else node.attr
+
+
+def test_private_names_of_others_are_used_in_one_module() -> None:
+    modules = [path for path in SOURCE.rglob("*.py") if path.name not in PRIVATE_NAMES_OF_OTHERS]
+    own = {name for module in modules for name in names_made_in(module)}
+    own.add("_exit")  # Of `os`. It is documented.
+    assert {(path.name, name) for path in modules for name in private_attributes_in(path) if name not in own} == set()
 
 
 def loaded_by(*modules: str) -> set[str]:

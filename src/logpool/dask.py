@@ -103,7 +103,11 @@ class DaskFuture(Future[T]):
     _task: Any = None
 
     def cancel(self) -> bool:
-        """Cancel the job. A function that runs already goes on, but its result is dropped."""
+        """Cancel the job. A function that runs already goes on, but its result is dropped.
+
+        Returns:
+            Whether the job is cancelled: False if it is done.
+        """
         is_first = not self.cancelled()
         if not super().cancel():
             return False

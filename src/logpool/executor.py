@@ -93,7 +93,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             TypeError: The context isn't one, a handler is no `logging.Handler`, the level is neither int nor str, or
                 the backlog no int; or as `ProcessPoolExecutor` raises it.
             ValueError: The level is unknown, or the backlog not greater than 0; or as `ProcessPoolExecutor` raises it.
-            OSError: The system has no process, descriptor or port left. Nothing is left behind.
+            OSError: The system has no process or descriptor left. Nothing is left behind.
         """
         from logpool._parent.arguments import check_context
         from logpool._parent.jobs import Jobs
@@ -157,6 +157,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
 
         Raises:
             RuntimeError: The executor was shut down before it had a queue.
+            OSError: The system has no process or descriptor left for the manager process, which this may start.
         """
         queue = self._started_relay().installation.queue
         self._is_shared = True
@@ -168,6 +169,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
 
         Raises:
             RuntimeError: The executor was shut down before it had a listener.
+            OSError: As for `log_queue`.
         """
         return self._started_relay().listener
 
@@ -324,12 +326,18 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
     if sys.version_info >= (3, 14):
 
         def terminate_workers(self) -> None:
-            """End the workers, as `ProcessPoolExecutor.terminate_workers` does. Their end is not reported."""
+            """End the workers, as `ProcessPoolExecutor.terminate_workers` does. Their end is not reported.
+
+            Python 3.14 and newer have it.
+            """
             self._crash_reporter.expected = True
             super().terminate_workers()
 
         def kill_workers(self) -> None:
-            """End the workers, as `ProcessPoolExecutor.kill_workers` does. Their end is not reported."""
+            """End the workers, as `ProcessPoolExecutor.kill_workers` does. Their end is not reported.
+
+            Python 3.14 and newer have it.
+            """
             self._crash_reporter.expected = True
             super().kill_workers()
 

@@ -62,7 +62,8 @@ class Jobs:
     Attributes:
         active: By number. Changed by single calls, which no other thread interrupts.
         held: The numbers of the jobs whose results wait, or have waited and weren't taken yet. The pool's thread's own.
-        waiting: By streams, of which job something is left in it: up to which frame, and the job's number; in order.
+        waiting: By the stream's number, the jobs whose results wait for it: each with the count of frames that must be
+            handled before, and the job's number; in that order.
         wake: Wakes the pool's thread up. There before the first result is.
         hurry: Ends the moment for which the listener lets records gather.
         workers: How many the pool has. Noted by the pool's thread.
@@ -321,7 +322,11 @@ class JobFuture(cpython.FutureHooks["T"]):
         self._jobs.ask(self.job_id)
 
     def cancel(self) -> bool:
-        """Cancel the job, if it doesn't run yet."""
+        """Cancel the job, if it doesn't run yet.
+
+        Returns:
+            Whether the job is cancelled.
+        """
         cancelled = super().cancel()
         if cancelled:
             self._jobs.discard(self.job_id)

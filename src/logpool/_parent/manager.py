@@ -81,9 +81,9 @@ class LogManager:
             backlog: Bytes that the queue holds before producers wait.
             ctx: The multiprocessing context to start the manager process with; None: the default one.
             rebuild: As for `LogQueue`.
-            is_hidden: Whether `multiprocessing` is not to know the process: it is none of `active_children`, which a
-                program may wait for, and where the interpreter exits it is there until those have ended; and others are
-                named as if there was no such process.
+            is_hidden: Whether to hide the process from `multiprocessing`. A hidden process isn't among the
+                `active_children`, which a program may wait for, takes no number from the names of other processes, and
+                outlives the other children where the interpreter exits.
         """
         self._is_hidden = is_hidden
         self._context = ctx or multiprocessing.get_context()

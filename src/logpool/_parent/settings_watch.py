@@ -20,6 +20,22 @@ _is_disabled = attrgetter("disabled")
 _flags_of = attrgetter(*FLAGS)
 
 
+def _what_is_seen() -> tuple[object, ...]:
+    root = logging.root
+    return (
+        root.disabled,
+        root.handlers[:],
+        len(cpython.handler_references),
+        logging.getLoggerClass(),
+        logging.getLogRecordFactory(),
+        _flags_of(logging),
+        [*methods.values()],
+        cpython.level_names().copy(),
+        warnings.showwarning,
+        warnings.filters[:],
+    )
+
+
 class SettingsWatch:
     """Tells whether this process's logging has changed since its workers were started.
 
@@ -39,41 +55,19 @@ class SettingsWatch:
 
         The first call is due before the first worker is started.
         """
-        root = logging.root
-        if self._seen != (
-            self in cpython.level_cache(),
-            root.disabled,
-            root.handlers,
-            len(cpython.handler_references),
-            logging.getLoggerClass(),
-            logging.getLogRecordFactory(),
-            _flags_of(logging),
-            [*methods.values()],
-            cpython.level_names(),
-            warnings.showwarning,
-            warnings.filters,
-        ) or (self._disabled and not all(map(_is_disabled, self._disabled))):
+        if (
+            self not in cpython.level_cache()
+            or self._seen != _what_is_seen()
+            or (self._disabled and not all(map(_is_disabled, self._disabled)))
+        ):
             self._look()
         return self._changes
 
     def _look(self) -> None:
         # Noted before the snapshot is taken: the next call notices what changes meanwhile.
-        root = logging.root
         is_first = self._seen is None
         cpython.level_cache()[self] = True
-        self._seen = (
-            True,
-            root.disabled,
-            root.handlers[:],
-            len(cpython.handler_references),
-            logging.getLoggerClass(),
-            logging.getLogRecordFactory(),
-            _flags_of(logging),
-            [*methods.values()],
-            cpython.level_names().copy(),
-            warnings.showwarning,
-            list(warnings.filters),
-        )
+        self._seen = _what_is_seen()
         self._disabled = [item for item in named_loggers().values() if item.disabled]
         if is_first:
             return

@@ -96,8 +96,8 @@ class LogQueue(forks.ForkAware):
     Attributes:
         address: Where the manager process listens.
         reserved: Whether the relay's own listener takes what is put, so that `get` isn't for others.
-        on_pass: Called by `get` with each mark or origin that it passes, and with None where it has passed all that is
-            here; and with what is left. None: these are dropped.
+        on_pass: Called by `get` with each mark or origin that it skips, or with None when no frame is left; the second
+            argument is the frames that are left. None: marks and origins are dropped.
         on_put: In the process that gets, called before an item is put, which it may refuse; None: all are taken.
     """
 
@@ -200,14 +200,21 @@ class LogQueue(forks.ForkAware):
         Raises:
             OSError: The manager process is gone.
             EOFError: It went while a connection to it was being made.
-            ValueError: The item is larger than `wire.MAX_BODY` bytes.
+            ValueError: Pickled, the item is larger than 268,435,456 bytes (256 MiB).
             RuntimeError: A handler puts back a record that has come out of this queue.
             Exception: What pickling raises.
         """
         self.put_nowait(item)
 
     def put_nowait(self, item: object) -> None:
-        """Do the same as `put(item)`."""
+        """Do the same as `put(item)`, which never raises `queue.Full`.
+
+        Args:
+            item: As for `put`.
+
+        Raises:
+            Exception: As for `put`.
+        """
         if self._consumer is not None and self.on_put is not None:
             self.on_put()
         body = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
@@ -385,7 +392,11 @@ class LogQueue(forks.ForkAware):
         return self.decode(frame)
 
     def get_nowait(self) -> Any:
-        """Do the same as `get(block=False)`."""
+        """Do the same as `get(block=False)`.
+
+        Raises:
+            Exception: As for `get`.
+        """
         return self.get(block=False)
 
     def empty(self) -> bool:

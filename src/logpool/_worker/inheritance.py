@@ -41,8 +41,8 @@ PRELOAD = "logpool._worker.preload"
 """What a forkserver imports in the place of the main module."""
 
 _starters: dict[tuple[int, int], bool] = {}
-"""By process and thread that is just starting a process of ours, which installs itself or nothing: whether that imports
-the main module again, for which its logging is to be off."""
+"""The threads that are just starting one of logpool's own processes, which installs by itself what it needs: by process
+and thread. The value says whether the new process imports the main module again, for which its logging must be off."""
 
 _testaments: list[Testament] = []
 """Of the relays that serve all children of this process, the innermost last; in a forked child also its parent's."""
@@ -92,7 +92,7 @@ def bequeath(relay: object, to_install: Installation) -> Testament:
 
 
 def revoke(testament: Testament) -> None:
-    """End that."""
+    """Have children that are started from now on inherit a relay no longer."""
     if testament in _testaments:
         _testaments.remove(testament)
     _update()

@@ -148,9 +148,9 @@ class CallQueue(cpython.CallQueueHooks):
         return True
 
     def dismiss_strangers(self) -> None:
-        """Have as many more workers leave as there may be strangers, as far as there is room for it.
+        """Put one more None for each worker that may be a stranger, as far as there is room.
 
-        Each takes what was to have a worker leave that the pool knows, and waits for.
+        A stranger would otherwise take the None that is meant for a worker which the pool knows, and waits for.
         """
         with contextlib.suppress(queue.Full):
             while self.strangers:

@@ -45,7 +45,7 @@ def describe(handler: logging.Handler) -> Description:
 
 
 def identity_of(handler: logging.Handler) -> Identity:
-    """Return by what a handler is known that does the same."""
+    """Return what tells a handler from one that does something else: its classes, and where it writes."""
     classes = []
     for kind in type(handler).__mro__:
         classes.append((plain_str(parents_module(kind.__module__)), plain_str(kind.__qualname__)))
