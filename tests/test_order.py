@@ -576,19 +576,19 @@ def test_a_handler_that_waits_for_a_thread_that_waits_for_a_result_gets_on(
 ) -> None:
     monkeypatch.setattr(pool_thread, "STUCK", 0.5)
     told = threading.Event()
-    records.on_message["ask"] = lambda: told.wait(30)
+    records.on_message["ask"] = told.wait
     with LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
         executor.submit(jobs.log, "ask").result(30)
         told.set()
 
 
 def test_a_slow_handler_is_waited_for_while_it_gets_on(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_thread, "STUCK", 0.2)
+    monkeypatch.setattr(pool_thread, "STUCK", 1.0)
     never = threading.Event()
-    records.on_message.update({str(number): lambda: never.wait(0.02) for number in range(50)})
+    records.on_message.update({str(number): lambda: never.wait(0.02) for number in range(75)})
     with LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
-        executor.submit(log_many, 0, 50).result(30)
-        assert len(records.messages) == 50
+        executor.submit(log_many, 0, 75).result(30)
+        assert len(records.messages) == 75
 
 
 def test_shutdown_without_waiting_keeps_the_order(context: BaseContext, records: Records) -> None:

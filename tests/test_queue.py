@@ -123,10 +123,19 @@ def test_a_getter_that_gave_up_takes_nothing_with_it(log_queue: LogQueue) -> Non
         assert log_queue.get(timeout=10) == number
 
 
-def test_a_waiting_thread_does_not_hold_up_others(manager: LogManager) -> None:
+def test_a_waiting_thread_does_not_hold_up_others(manager: LogManager, monkeypatch: pytest.MonkeyPatch) -> None:
     got: list[object] = []
+    is_waiting = threading.Event()
+    fill = manager.queue._fill
+
+    def note_and_fill(*args: Any, **kwargs: Any) -> bool:
+        is_waiting.set()
+        return fill(*args, **kwargs)
+
+    monkeypatch.setattr(manager.queue, "_fill", note_and_fill)
     waiting = threading.Thread(target=lambda: got.append(manager.queue.get()))
     waiting.start()
+    assert is_waiting.wait(30)
     assert manager.queue.empty()
     with pytest.raises(queue.Empty):
         manager.queue.get(timeout=0.01)
@@ -604,10 +613,13 @@ def test_a_short_path_is_found_where_the_temporary_one_is_too_long_for_a_socket(
 def test_the_manager_leaves_when_its_parent_is_killed(context: BaseContext) -> None:
     reader, writer = context.Pipe(duplex=False)
     parent = child(context, start_a_manager_and_wait, writer)
-    pid, address = reader.recv()
+    pid, address, other_child = reader.recv()
     os.kill(parent.pid, signal.SIGKILL)
     parent.join()
-    wait_until_gone(pid, seconds=2)
+    try:
+        wait_until_gone(pid)
+    finally:
+        os.kill(other_child, signal.SIGKILL)
     assert not Path(address).parent.exists()
     reader.close()
     writer.close()
@@ -617,11 +629,10 @@ def start_a_manager_and_wait(writer: Any) -> None:
     manager = LogManager(MEBIBYTE)
     manager.start()
     manager.queue.put(1)
-    # A child that inherits all descriptors, and outlives its parent for a moment, must not keep the manager.
-    if os.fork() == 0:
-        time.sleep(5)
-        os._exit(0)
-    writer.send((manager_pid(), manager.queue.address))
+    # A child that inherits all descriptors, and outlives its parent, must not keep the manager.
+    other_child = os.fork()
+    if other_child:
+        writer.send((manager_pid(), manager.queue.address, other_child))
     signal.pause()
 
 
