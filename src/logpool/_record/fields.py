@@ -17,7 +17,7 @@ probe = LogRecord("", 0, "", 0, "", (), None)
 FIELDS = tuple(probe.__dict__)
 """The attributes that every record has, in the order in which the running Python sets them."""
 
-Job = tuple[int | None, str | None]
+JobTag = tuple[int | None, str | None]
 """A job's number and name; None where there is no job."""
 
 JOB_FIELDS = ("jobId", "jobName")
@@ -41,7 +41,7 @@ Arguments = tuple[Any, dict[Any, Argument], str | None]
 """A message's arguments: the plain ones, with None in place of those that aren't; these, by their place; and the
 message, where it must be looked at as a whole."""
 
-ASK: dict[str, Callable[[Any], Any]] = {
+QUESTIONS: dict[str, Callable[[Any], Any]] = {
     "str": str,
     "repr": repr,
     "int": lambda value: int("%d" % value),  # noqa: UP031
@@ -50,7 +50,7 @@ ASK: dict[str, Callable[[Any], Any]] = {
 }
 """What `%` can ask an argument for, and how it asks: of a subclass of int or float it takes the number itself."""
 
-Frame = tuple[str, str, str, str | None, str | None, int, tuple[int | None, ...]]
+TracebackFrame = tuple[str, str, str, str | None, str | None, int, tuple[int | None, ...]]
 """Plain data of a traceback's frame: the file, function, its qualified name, the module's name and file, the line, and
 the lines and columns that Python underlines."""
 
@@ -89,7 +89,7 @@ def parents_module(name: Any) -> Any:
     return MAIN_MODULE if name in MAIN_MODULES else name
 
 
-def name_of(kind: type) -> str:
+def class_name_of(kind: type) -> str:
     """Return a class's name as tracebacks print it."""
     name, module = plain_str(kind.__qualname__), kind.__module__
     return name if module in ("builtins", *MAIN_MODULES) or not isinstance(module, str) else f"{module}.{name}"
@@ -104,7 +104,7 @@ def safe_repr(value: object, make: Any = repr) -> str:
     try:
         return plain_str(make(value))
     except Exception as error:
-        return f"<{name_of(type(value))} object: its {make.__name__}{RAISED}{name_of(type(error))}>"
+        return f"<{class_name_of(type(value))} object: its {make.__name__}{RAISED}{class_name_of(type(error))}>"
 
 
 PATH = "WindowsPath" if sys.platform == "win32" else "PosixPath"

@@ -29,11 +29,11 @@ from logpool._record.fields import (
     FIELDS,
     JOB_FIELDS,
     PLAIN,
-    Job,
+    JobTag,
     LostError,
     Packed,
+    class_name_of,
     is_plain,
-    name_of,
     plain_str,
     safe_repr,
 )
@@ -52,7 +52,7 @@ _report = logging.NullHandler().handleError
 _local = threading.local()
 
 
-def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, job: Job | tuple[()] = ()) -> bytes:
+def flatten(record: LogRecord, report: Callable[[LogRecord], object] = _report, job: JobTag | tuple[()] = ()) -> bytes:
     """Make bytes of a record.
 
     Args:
@@ -105,7 +105,7 @@ def _added(state: dict[Any, Any]) -> dict[Any, Any] | None:
 
 
 def _flatten_by_value(
-    state: dict[str, Any], added: dict[Any, Any], job: Job | tuple[()], *, args_are_plain: bool
+    state: dict[str, Any], added: dict[Any, Any], job: JobTag | tuple[()], *, args_are_plain: bool
 ) -> bytes:
     """Make bytes of a record whose arguments, and attributes that were added, are plain or by value.
 
@@ -131,7 +131,7 @@ def _flatten_by_value(
     return marshal.dumps((tuple(values), added, (in_args, in_added)), 2)
 
 
-def _flatten_parts(record: LogRecord, job: Job | tuple[()]) -> bytes | None:
+def _flatten_parts(record: LogRecord, job: JobTag | tuple[()]) -> bytes | None:
     """Make bytes of a record that is a plain one but for arguments, attributes that were added, and an exception.
 
     Returns:
@@ -163,7 +163,7 @@ def _flatten_parts(record: LogRecord, job: Job | tuple[()]) -> bytes | None:
 
 
 def _flatten_any(
-    record: LogRecord, report: Callable[[LogRecord], object], job: Job | tuple[()], *, call_methods: bool
+    record: LogRecord, report: Callable[[LogRecord], object], job: JobTag | tuple[()], *, call_methods: bool
 ) -> dict[str, Any]:
     """Make the dict that stands for a record.
 
@@ -181,7 +181,7 @@ def _flatten_any(
         _flatten_class(record, state, flat)
     _flatten_message(record, state, flat, packer, report, call_methods=call_methods)
     if (info := _flatten_exception(state, flat, packer, call_methods=call_methods)) is not None:
-        flat["exc_text"] = format_exception(info) if call_methods else name_of(type(info[1]))
+        flat["exc_text"] = format_exception(info) if call_methods else class_name_of(type(info[1]))
     _, packed = flat["state"] = _pack_values(state, packer)
     # What a record finds its way by: of a class, an enum say, that can't be pickled or unpickled, the value remains.
     for name in packed.keys() & {"name", "levelname", "levelno"}:
@@ -234,7 +234,9 @@ def _flatten_message(
         except Exception as error:
             stays = False
             template = plain_str(message) if isinstance(message, str) else packer.text(message)
-            text = f"{template} [this message can't be formatted: {name_of(type(error))}: {safe_repr(error, str)}]"
+            text = (
+                f"{template} [this message can't be formatted: {class_name_of(type(error))}: {safe_repr(error, str)}]"
+            )
             if call_methods:
                 # To report an error of logging mustn't break a job either.
                 with contextlib.suppress(Exception):

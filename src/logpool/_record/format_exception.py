@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 from logpool._process.hints import Any
-from logpool._record.fields import LOOKED_INTO, MOST_TRACEBACKS, RAISED, name_of, plain_str, safe_repr
+from logpool._record.fields import LOOKED_INTO, MOST_TRACEBACKS, RAISED, class_name_of, plain_str, safe_repr
 
 Info = tuple[Any, BaseException, Any]
 """An `exc_info`."""
@@ -41,7 +41,7 @@ def format_exception(info: Info) -> str:
             text = re.sub(r"(?m)^([ |+-]*)(?:__mp_main__|<fake __main__>)\.", r"\1", text)
         return text
     except Exception:
-        return f"{name_of(type(info[1]))}: {safe_repr(info[1], str)}"
+        return f"{class_name_of(type(info[1]))}: {safe_repr(info[1], str)}"
 
 
 def _read_sources(exception: BaseException, traceback: TracebackType | None) -> None:
@@ -89,7 +89,9 @@ def format_known(info: Info, itself: int, exceptions: Sequence[BaseException], f
         text = format_exception(info)
         if len(_known) >= MOST_TRACEBACKS:
             _known.clear()
-        printed = {number: (name_of(type(exceptions[number])), flat[number]["text"]) for number in _chain(itself, flat)}
+        printed = {
+            number: (class_name_of(type(exceptions[number])), flat[number]["text"]) for number in _chain(itself, flat)
+        }
         _known[key] = _take_apart(text, printed)
         return text
     if pieces is None:

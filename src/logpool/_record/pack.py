@@ -26,10 +26,10 @@ from logpool._record.fields import (
     MOST_FRAMES,
     NO_POSITIONS,
     PLAIN,
-    Frame,
     Packed,
+    TracebackFrame,
+    class_name_of,
     is_all_by_value,
-    name_of,
     plain_str,
     safe_repr,
 )
@@ -61,7 +61,7 @@ class Packer:
 
     def text(self, value: object) -> str:
         """Return a value's `repr`. Raise no Exception."""
-        return safe_repr(value) if self._call_methods else f"<{name_of(type(value))} object>"
+        return safe_repr(value) if self._call_methods else f"<{class_name_of(type(value))} object>"
 
     def number(self, exception: BaseException) -> int:
         """Return an exception's place in what `exceptions` will return."""
@@ -205,12 +205,12 @@ class _ExceptionPickler(_Pickler):
         return NotImplemented if value is self.itself else super().reducer_override(value)
 
 
-_frames: dict[tuple[Any, ...], tuple[CodeType, Frame]] = {}
+_frames: dict[tuple[Any, ...], tuple[CodeType, TracebackFrame]] = {}
 """Frames that were in a traceback before, by what they are made of. The code is kept, so that its identity stays its
 own: to compare it, or to find the columns of an instruction in it, takes the longer the longer the function is."""
 
 
-def frames_of(traceback: TracebackType | None) -> list[Frame]:
+def frames_of(traceback: TracebackType | None) -> list[TracebackFrame]:
     """Make plain data of a traceback.
 
     Args:
@@ -219,7 +219,7 @@ def frames_of(traceback: TracebackType | None) -> list[Frame]:
     Returns:
         What `make_traceback` takes.
     """
-    frames: list[Frame] = []
+    frames: list[TracebackFrame] = []
     while traceback is not None:
         frame = traceback.tb_frame
         code, instruction, line = frame.f_code, traceback.tb_lasti, traceback.tb_lineno or 0

@@ -23,9 +23,9 @@ from types import FunctionType
 
 from logpool._process.hints import Any
 from logpool._record.fields import (
-    ASK,
     CONTAINERS,
     PLAIN,
+    QUESTIONS,
     Argument,
     Arguments,
     is_by_value,
@@ -44,7 +44,7 @@ class Recorder:
 
     Attributes:
         value: The argument.
-        printed: What it answered, by the question: a key of `ASK`.
+        printed: What it answered, by the question: a key of `QUESTIONS`.
         failed: Whether its text can't be had.
     """
 
@@ -57,7 +57,7 @@ class Recorder:
 
     def _ask(self, question: str) -> Any:
         try:
-            answer = ASK[question](self.value)
+            answer = QUESTIONS[question](self.value)
         except BaseException:
             # It may rightly be no number: then the template is wrong.
             self.failed = question in ("str", "repr")

@@ -15,7 +15,15 @@ from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, FrameType, FunctionType, TracebackType
 
 from logpool._process.hints import Any
-from logpool._record.fields import LOOKED_INTO, MOST_FRAMES, MOST_TRACEBACKS, NO_POSITIONS, Frame, LostError, Packed
+from logpool._record.fields import (
+    LOOKED_INTO,
+    MOST_FRAMES,
+    MOST_TRACEBACKS,
+    NO_POSITIONS,
+    LostError,
+    Packed,
+    TracebackFrame,
+)
 
 _prints_same: dict[bytes, bool] = {}
 """Of tracebacks, whether they print here as in the worker."""
@@ -179,7 +187,7 @@ def _stand_in_class(error: bool, module: str, name: str) -> type[BaseException]:
     return type(name.rpartition(".")[2], (base,), namespace)
 
 
-def make_traceback(frames: Sequence[Frame]) -> TracebackType | None:
+def make_traceback(frames: Sequence[TracebackFrame]) -> TracebackType | None:
     """Make a traceback that prints like the one in the worker did. It can't have the frames' variables.
 
     The library tblib does the same, but its frames have other columns, so that Python underlines the wrong text.

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from logpool._process.hints import Any
 from logpool._record.by_value import make_path
-from logpool._record.fields import ASK, Arguments, name_of
+from logpool._record.fields import QUESTIONS, Arguments, class_name_of
 
 
 class PrintedArgument:
     """An argument that prints as it did in the worker, in the place of one that can't be had here.
 
     Attributes:
-        printed: What the argument answered, by the question: a key of `ASK`.
+        printed: What the argument answered, by the question: a key of `QUESTIONS`.
     """
 
     __slots__ = ("printed",)
@@ -81,9 +81,9 @@ def _argument(argument: Any, load: Callable[[bytes], Any]) -> Any:
     try:
         value = pickle.loads(pickled) if pickled is argument else load(pickled)
         for question, answer in printed.items():
-            if ASK[question](value) != answer:
+            if QUESTIONS[question](value) != answer:
                 return PrintedArgument(printed)
         return value
     # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.
     except BaseException as error:
-        return PrintedArgument(printed or {"str": f"<an argument that can't be loaded: {name_of(type(error))}>"})
+        return PrintedArgument(printed or {"str": f"<an argument that can't be loaded: {class_name_of(type(error))}>"})

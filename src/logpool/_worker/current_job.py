@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 from logpool._process import cpython
 from logpool._process.hints import Any
-from logpool._record.fields import Job, parents_module
+from logpool._record.fields import JobTag, parents_module
 from logpool._transport.queue import LogQueue
 from logpool._worker import own_context
 from logpool._worker.crash_file import INITIALIZER, CrashFile
 
-NO_JOB: Job = (None, None)
+NO_JOB: JobTag = (None, None)
 
 parent_sentinel: socket.socket | None = None
 """Ends when the parent is gone."""
@@ -114,7 +114,7 @@ def leave(what: str, error: BaseException) -> None:
         _crash_file.leave(f"{what} {text}")
 
 
-def current() -> Job:
+def current() -> JobTag:
     """Return the job that the calling thread works for.
 
     A thread of the job's own belongs to the job that runs when it logs for the first time, also when that has ended.
@@ -122,7 +122,7 @@ def current() -> Job:
     if threading.get_ident() == _main_thread:
         return _job
     try:
-        job: Job = _job_of_thread.job
+        job: JobTag = _job_of_thread.job
     except AttributeError:
         job = _job_of_thread.job = _job
     return job

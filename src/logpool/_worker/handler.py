@@ -13,7 +13,7 @@ from logging import LogRecord
 from logging.handlers import QueueHandler
 
 from logpool._process.hints import Any
-from logpool._record.fields import PLAIN, Job
+from logpool._record.fields import PLAIN, JobTag
 from logpool._record.flatten import flatten
 from logpool._record.label import make_label
 from logpool._transport.queue import LogQueue
@@ -45,7 +45,7 @@ class RelayHandler(QueueHandler):
     def __init__(
         self,
         queue: LogQueue,
-        job_of: Callable[[], Job] | None = None,
+        job_of: Callable[[], JobTag] | None = None,
         main_module: tuple[str, str] | None = None,
     ) -> None:
         """Make a handler.
@@ -119,20 +119,6 @@ class RelayHandler(QueueHandler):
         finally:
             self._labelling.busy = False
         return label if size + len(label) < MAX_BODY - LARGE else b""
-
-    def handle(self, record: LogRecord) -> bool | LogRecord:  # type: ignore[override]  # As in Python 3.12.
-        """Emit a record, without the handler's lock: the queue has its own.
-
-        Args:
-            record: The record.
-
-        Returns:
-            What the filters made of it.
-        """
-        passed = self.filter(record) if self.filters else True
-        if passed:
-            self.emit(passed if isinstance(passed, LogRecord) else record)
-        return passed
 
     def handleError(self, record: LogRecord) -> None:  # noqa: N802 (named by logging)
         """Report the current error on stderr, as `logging.Handler.handleError` does. Raise nothing.

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 
 from logpool._process.hints import Any
-from logpool._record.fields import Job
+from logpool._record.fields import JobTag
 from logpool._transport.queue import LogQueue
 from logpool._worker import routing, settings
 from logpool._worker.handler import RelayHandler
@@ -70,7 +70,7 @@ class Installation:
         snapshot = self._snapshot or Snapshot()
         return _load, (self.queue, self._level, self._to_all, self._home, snapshot, self._modules or _imported())
 
-    def install(self, job_of: Callable[[], Job] | None = None) -> None:
+    def install(self, job_of: Callable[[], JobTag] | None = None) -> None:
         """Make this worker's logging like the parent's, and route its records there.
 
         A second call changes nothing; nor does one in the process that handles the records, which says so.

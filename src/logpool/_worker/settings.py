@@ -15,7 +15,7 @@ import warnings
 from logpool._process import cpython
 from logpool._process.hints import Any
 from logpool._record.fields import INTERPRETERS_MAIN_MODULE, plain_str
-from logpool._worker.stand_ins import Description, FilterDescription, describe, describe_filter, loaded, place_of
+from logpool._worker.stand_ins import Description, FilterDescription, describe, describe_filter, destination_of, loaded
 
 logger = logging.getLogger("logpool")
 
@@ -149,7 +149,7 @@ def _files() -> frozenset[str]:
     places: list[object] = []
     for reference in list(cpython.handler_references):
         with contextlib.suppress(Exception):  # An attribute of a program's own class may be anything.
-            places.append(place_of(reference()))
+            places.append(destination_of(reference()))
     return frozenset(place for place in places if isinstance(place, str))
 
 

@@ -53,7 +53,7 @@ def identity_of(handler: logging.Handler) -> Identity:
             break
     place = None
     with contextlib.suppress(Exception):  # As above.
-        place = place_of(handler)
+        place = destination_of(handler)
     return tuple(classes), place
 
 
@@ -68,7 +68,7 @@ def _settings_of(handler: logging.Handler) -> Settings:
     return plain_str(name) if isinstance(name, str) else None, formatter, tuple(plain)
 
 
-def place_of(handler: logging.Handler) -> str | int | None:
+def destination_of(handler: logging.Handler) -> str | int | None:
     """Return where a handler writes.
 
     Returns:
@@ -76,7 +76,7 @@ def place_of(handler: logging.Handler) -> str | int | None:
     """
     target = getattr(handler, "target", None)
     if isinstance(target, logging.Handler):  # It collects records for another.
-        return place_of(target)
+        return destination_of(target)
     path = getattr(handler, "baseFilename", None)
     if isinstance(path, str):
         return plain_str(path)
@@ -84,10 +84,10 @@ def place_of(handler: logging.Handler) -> str | int | None:
     if address:
         return repr(address)
     stream = getattr(handler, "stream", None)
-    return None if stream is None else _place_of_stream(stream)
+    return None if stream is None else _destination_of_stream(stream)
 
 
-def _place_of_stream(stream: Any) -> str | int:
+def _destination_of_stream(stream: Any) -> str | int:
     if isinstance(stream, io.StringIO):
         return MEMORY
     for number, streams in ((1, (sys.stdout, sys.__stdout__)), (2, (sys.stderr, sys.__stderr__))):
