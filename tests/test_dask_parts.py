@@ -18,10 +18,10 @@ import dask
 from distributed import Client, LocalCluster
 
 from logpool._dask import distributed as private
+from logpool._dask import ring as rings
 from logpool._dask import worker as worker_module
 from logpool._dask.client import Inbox
 from logpool._dask.worker import BATCH, FRAME, LARGE, MOST_UNANSWERED, WINDOW, Levels, Outbox, split
-from logpool._transport import ring as rings
 from logpool._worker.settings import Snapshot
 
 PAUSE = 0.002

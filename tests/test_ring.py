@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from logpool._transport import ring as rings
+from logpool._dask import ring as rings
 
 
 def make(tmp_path: Path, capacity: int = 100, name: str = "one") -> rings.Ring:

@@ -228,7 +228,7 @@ class LoggingDaskExecutor(Executor):
         Args:
             wait: Whether to return only when all jobs are done and all records handled. A handler that handles a job's
                 record can't wait for itself: it never waits.
-            cancel_futures: Whether to cancel the jobs that no worker has begun.
+            cancel_futures: Whether to cancel the jobs that the scheduler hasn't handed to a worker yet.
         """
         with self._lock:
             is_first = not self._is_shut_down

@@ -24,6 +24,7 @@ from distributed import Client
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from logpool._dask import distributed as private
+from logpool._dask import ring as rings
 from logpool._dask import scheduler as scheduler_module
 from logpool._dask import worker as worker_module
 from logpool._dask.scheduler import OPERATION, SchedulerRelay
@@ -33,7 +34,6 @@ from logpool._parent.listener import RelayListener
 from logpool._parent.settings_watch import SettingsWatch
 from logpool._record.label import read_label
 from logpool._record.rebuild import rebuild
-from logpool._transport import ring as rings
 from logpool._worker.settings import Snapshot
 
 DEFAULT_BACKLOG = 4 * 2**20

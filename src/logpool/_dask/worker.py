@@ -32,10 +32,10 @@ from distributed.comm import connect
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from logpool._dask import distributed as private
+from logpool._dask import ring as rings
 from logpool._dask.scheduler import MESSAGE_TIME, OPERATION
 from logpool._process import cpython, forks
 from logpool._record.label import make_label, place_of
-from logpool._transport import ring as rings
 from logpool._worker.handler import Labelling, RelayHandler
 from logpool._worker.own_context import values_since
 from logpool._worker.settings import Snapshot

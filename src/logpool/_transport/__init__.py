@@ -5,5 +5,4 @@
 - handshake: how a producer and the manager process know each other.
 - pipe: a producer's end of a pipe to the manager process.
 - wire: frames, and what the manager process and its clients say to each other.
-- ring: bytes in a file that is mapped into memory, from which a Dask worker sends.
 """
