@@ -20,6 +20,10 @@ import functools
 import os
 from multiprocessing import util
 
+# In the parent, too, as forked workers have it then. In other interpreters than the main one it can't be imported.
+with contextlib.suppress(ImportError):
+    import faulthandler
+
 LINE_SIZE = 512
 """Bytes at the beginning of the file that are for the line. The rest is faulthandler's."""
 
@@ -44,8 +48,6 @@ class CrashFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(path, flags, 0o600)
         os.write(self._descriptor, bytes(LINE_SIZE))
-        import faulthandler  # Here, because it can't be imported in other interpreters than the main one.
-
         # From here on the descriptor's position is faulthandler's.
         was_enabled = faulthandler.is_enabled()
         faulthandler.enable(self._descriptor)
@@ -105,8 +107,6 @@ def remove(path: str) -> None:
 
 
 def _stop_writing(was_enabled: bool) -> None:
-    import faulthandler
-
     faulthandler.disable()
     if was_enabled:
         with contextlib.suppress(Exception):  # There may be no stderr, or none with a descriptor.
