@@ -1,7 +1,7 @@
 """`logpool.dask`: log records of a Dask cluster's tasks, handled by the client as if it had logged them itself.
 
     a task, in the worker            scheduler                 client
-    Logger.callHandlers                                        RelayListener.handle, in the listener's thread
+    Logger.callHandlers                                        Dispatcher.handle, in the listener's thread
       RelayHandler: flatten                                      ▲ rebuild
       ▼                                                        Inbox: frames, by offset
     Ring, a mapped file                                          ▲

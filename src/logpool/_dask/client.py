@@ -15,7 +15,6 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
-from types import SimpleNamespace
 from typing import Any
 
 import cloudpickle
@@ -30,7 +29,7 @@ from logpool._dask import worker as worker_module
 from logpool._dask.scheduler import OPERATION, SchedulerRelay
 from logpool._dask.worker import FRAME, WorkerRelay, split
 from logpool._parent.arguments import check_backlog, check_handlers, check_level
-from logpool._parent.listener import RelayListener
+from logpool._parent.dispatcher import Dispatcher
 from logpool._parent.settings_watch import SettingsWatch
 from logpool._record.label import read_label
 from logpool._record.rebuild import rebuild
@@ -126,8 +125,7 @@ class ClusterRelay:
         self._handlers = check_handlers(handlers)
         self._level = check_level(level)
         self._backlog = check_backlog(backlog)
-        # Never started: only what it does with a record is used.
-        self._dispatch = RelayListener(SimpleNamespace(), self._handlers)  # type: ignore[arg-type]
+        self._dispatcher = Dispatcher(self._handlers)
         self._watch = SettingsWatch()
         self._settings = b""
         self._inboxes: dict[str, Inbox] = {}
@@ -166,7 +164,7 @@ class ClusterRelay:
         self._is_connected = True
         try:
             if self._handlers is not None:
-                worker_module.local_handlers[self._relay] = self._dispatch.handle
+                worker_module.local_handlers[self._relay] = self._dispatcher.handle
                 self._undo.callback(worker_module.local_handlers.pop, self._relay)
             client.subscribe_topic(self._topic, _Weakly(self))
             self._undo.callback(
@@ -281,7 +279,7 @@ class ClusterRelay:
         for number in list(self._flushes):
             self._end_flush(number, reached=False)
         text = "The connection to the Dask scheduler is lost. Records that are on their way wait in the workers."
-        self._batches.put(functools.partial(self._dispatch.report, logging.WARNING, text))
+        self._batches.put(functools.partial(self._dispatcher.report, logging.WARNING, text))
 
     async def _restored(self) -> None:
         try:
@@ -291,7 +289,7 @@ class ClusterRelay:
             self._is_connected = True
         except Exception as error:
             text = f"The connection to the Dask scheduler is there again, but no records will come: {error!r}"
-            self._batches.put(functools.partial(self._dispatch.report, logging.ERROR, text))
+            self._batches.put(functools.partial(self._dispatcher.report, logging.ERROR, text))
 
     def _closed(self) -> None:
         self._is_connected = False
@@ -342,7 +340,7 @@ class ClusterRelay:
             try:
                 act()
             except BaseException:
-                self._dispatch.report(logging.ERROR, "Records of a Dask worker were lost.", exc_info=True)
+                self._dispatcher.report(logging.ERROR, "Records of a Dask worker were lost.", exc_info=True)
 
     def _take(self, future: asyncio.Future[None], event: dict[str, Any]) -> None:
         ring = event["ring"]
@@ -364,7 +362,7 @@ class ClusterRelay:
                     key, number, name, values = marshal.loads(label)
                     last = label
             except BaseException:
-                self._dispatch.report(
+                self._dispatcher.report(
                     logging.ERROR, "A record was lost: it can't be rebuilt in this process.", exc_info=True
                 )
                 continue
@@ -377,7 +375,7 @@ class ClusterRelay:
                 fields.setdefault("jobName", name)
                 context = self.contexts.get(number, context)
             if values is None:
-                context.run(self._dispatch.handle, record)
+                context.run(self._dispatcher.handle, record)
             else:
                 context.copy().run(self._handle_with, values, record)
             self._progress += 1
@@ -386,7 +384,7 @@ class ClusterRelay:
         """Handle a record in a context of its own, with the variables that its task has set."""
         for variable, value in read_label(values)[1]:
             variable.set(value)
-        self._dispatch.handle(record)
+        self._dispatcher.handle(record)
 
 
 class _Weakly:

@@ -4,7 +4,7 @@ Handlers, filters and formatters may look at the stack to find the line that log
 example, or `logging.Handler.handleError` in its report. In this process that line isn't running. So between the
 listener and the handlers there are frames that look as if it were:
 
-    RelayListener.handle ─▶ the function that logged, at its line ─▶ Logger.log ─▶ Logger._log ─▶ Logger.handle ─▶ ...
+    Dispatcher.handle ─▶ the function that logged, at its line ─▶ Logger.log ─▶ Logger._log ─▶ Logger.handle ─▶ ...
 
 The two of `logging` are there because some handlers count frames instead of looking at them.
 

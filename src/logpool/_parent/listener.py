@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import logging
-import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import Context
@@ -16,10 +13,8 @@ from logging import Handler, LogRecord
 from logging.handlers import QueueListener
 from operator import length_hint
 
-from logpool._parent.call_site import call_from, call_handlers
+from logpool._parent.dispatcher import Dispatcher, is_for_main_thread, raise_in_main_thread
 from logpool._parent.jobs import Job, Jobs
-from logpool._parent.record_factory import by_factory
-from logpool._parent.stock_handlers import only_print
 from logpool._process import forks
 from logpool._process.hints import Any
 from logpool._record.label import Values, read_label
@@ -27,28 +22,11 @@ from logpool._record.rebuild import rebuild
 from logpool._transport.queue import LogQueue
 from logpool._transport.wire import FROM, LABELLED, MARK, Frame, split_label
 
-logger = logging.getLogger("logpool")
-
 FLUSH = ord("f")
 """The first byte of a mark that a flush waits for; its number follows."""
 
 STOP = ord("s")
 """The first byte of a mark that ends the thread; the thread's number follows, as a mark may be met by a later one."""
-
-_loggers = logging.Logger.manager.loggerDict
-
-_reporter = logging.NullHandler()
-"""Lends its `handleError`."""
-
-
-def _raise_in_main_thread(error: BaseException) -> None:
-    """Raise an error if it is Ctrl-C: in the main thread, where `finish` may handle records."""
-    if _is_for_main_thread(error):
-        raise error
-
-
-def _is_for_main_thread(error: BaseException) -> bool:
-    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 class Flush:
@@ -67,6 +45,9 @@ class RelayListener(QueueListener, forks.ForkAware):
 
     While it runs, nothing else can get from the queue. `start` and `stop` are for programs, which need neither as a
     rule; what isn't of `QueueListener` is for the library itself.
+
+    Attributes:
+        dispatcher: What handles each record.
     """
 
     queue: LogQueue
@@ -79,8 +60,8 @@ class RelayListener(QueueListener, forks.ForkAware):
             handlers: Get every record that their level lets through; None: the loggers of this process do.
             jobs: The pool's, in whose contexts their records are handled; None: there is no pool.
         """
+        self.dispatcher = Dispatcher(handlers)
         super().__init__(queue, *(handlers or ()), respect_handler_level=True)
-        self._by_logger = handlers is None
         if jobs is None:
             jobs = Jobs()
         else:
@@ -98,8 +79,6 @@ class RelayListener(QueueListener, forks.ForkAware):
         self._flushes: dict[int, Flush] = {}
         self._numbers = itertools.count()
         self._run = 0  # The number of the thread, by which it knows the mark that ends it.
-        # Held while a record is handled. See before_fork.
-        self._handling = threading.RLock()
         forks.register(self)
 
     def start(self) -> None:
@@ -253,7 +232,7 @@ class RelayListener(QueueListener, forks.ForkAware):
                 frames = self.queue.get_frames(gather=self._jobs.gather())
             except (OSError, EOFError):
                 self._end_early()
-                self.report(
+                self.dispatcher.report(
                     logging.ERROR, "The log manager process is gone. Workers write their records to stderr from now on."
                 )
                 return
@@ -262,7 +241,7 @@ class RelayListener(QueueListener, forks.ForkAware):
                 # no worker waits for that.
                 self.queue.close()
                 self._end_early()
-                self.report(
+                self.dispatcher.report(
                     logging.ERROR,
                     "Log records can't be received any more. Workers write theirs to stderr from now on.",
                     exc_info=True,
@@ -293,11 +272,11 @@ class RelayListener(QueueListener, forks.ForkAware):
         except BaseException as error:
             # A fault of this module's own, as what handlers raise is reported where it is raised. Each time it costs
             # one record at most, and one at least, so that it isn't met for ever.
-            if not _is_for_main_thread(error) and length_hint(left) == len(frames):
+            if not is_for_main_thread(error) and length_hint(left) == len(frames):
                 next(left, None)
             self.queue.give_back(left)
-            _raise_in_main_thread(error)
-            self.report(logging.ERROR, "The log listener failed, and goes on.", exc_info=True)
+            raise_in_main_thread(error)
+            self.dispatcher.report(logging.ERROR, "The log listener failed, and goes on.", exc_info=True)
             return bool(frames)
         if ends:
             self.queue.give_back(left)
@@ -314,7 +293,8 @@ class RelayListener(QueueListener, forks.ForkAware):
         active: dict[Any, Job] = jobs.active
         waiting = jobs.waiting
         job: Job | None
-        handle, only_print = self.handle, self._only_print
+        dispatcher = self.dispatcher
+        handle, only_print = dispatcher.handle, dispatcher.only_prints
         for frame in frames:
             if waiting:
                 job = None  # So that its context is freed.
@@ -339,11 +319,13 @@ class RelayListener(QueueListener, forks.ForkAware):
                     if record is None:
                         continue  # What ends a listener of the user's.
             except BaseException as error:  # As in `handle`.
-                _raise_in_main_thread(error)
-                self.report(logging.ERROR, "A record was lost: it can't be rebuilt in this process.", exc_info=True)
+                raise_in_main_thread(error)
+                self.dispatcher.report(
+                    logging.ERROR, "A record was lost: it can't be rebuilt in this process.", exc_info=True
+                )
                 continue
             if values:
-                (Context() if job is None else job.context.copy()).run(self._handle_with, values, record)
+                (Context() if job is None else job.context.copy()).run(dispatcher.handle_with, values, record)
             elif job is None:
                 handle(record)
             else:
@@ -376,13 +358,14 @@ class RelayListener(QueueListener, forks.ForkAware):
             self._end_flush(int(rest), reached=True)
         return False
 
-    def _only_print(self, record: LogRecord) -> bool:
-        return only_print(record, None if self._by_logger else self.handlers)
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """The listener's own handlers, which a program may replace; empty: the loggers handle records."""
+        return self.dispatcher.handlers
 
-    def _handle_with(self, values: Values, record: LogRecord) -> None:
-        for variable, value in values:
-            variable.set(value)
-        self.handle(record)
+    @handlers.setter
+    def handlers(self, handlers: tuple[Handler, ...]) -> None:
+        self.dispatcher.handlers = handlers
 
     def handle(self, record: LogRecord) -> None:
         """Have a record handled. An error in a handler or filter is reported, and costs no other record.
@@ -390,66 +373,10 @@ class RelayListener(QueueListener, forks.ForkAware):
         Args:
             record: The record.
         """
-        # `before_fork` may hold this lock. The timeout keeps two threads from waiting for each other. Without a timeout
-        # first: that takes a third of the time.
-        has_lock = self._handling.acquire(False) or self._handling.acquire(timeout=forks.TIMEOUT)
-        try:
-            handle: Callable[[LogRecord], object]
-            if self._by_logger:
-                # As getLogger finds it, without the lock.
-                found = _loggers.get(record.name)
-                handle = (found if isinstance(found, logging.Logger) else logging.getLogger(record.name)).handle
-            else:
-                handle = functools.partial(call_handlers, self.handlers)
-            if type(record) is not LogRecord or logging.getLogRecordFactory() is not LogRecord:
-                handle = by_factory(handle)
-            call_from(handle, record)
-        except BaseException as error:
-            # Also a handler's SystemExit: it was to end a program, and would end this thread alone.
-            _raise_in_main_thread(error)
-            # There may be no stderr to report to.
-            with contextlib.suppress(BaseException):
-                _reporter.handleError(record)
-        finally:
-            if has_lock:
-                self._handling.release()
-
-    def report(self, level: int, text: str, *, exc_info: bool = False, **fields: Any) -> None:
-        """Log, where the workers' records go, what is to be said about the pool itself. Raises nothing.
-
-        Args:
-            level: The record's level.
-            text: The message.
-            exc_info: Whether to add the current exception.
-            **fields: Attributes of the record.
-        """
-        # What goes wrong with that can't be said any more.
-        with contextlib.suppress(BaseException):
-            if self._by_logger:
-                logger.log(level, text, exc_info=exc_info, extra=fields)
-            elif logger.isEnabledFor(level):
-                info = sys.exc_info() if exc_info else None
-                record = LogRecord(logger.name, level, __file__, 0, text, (), info, "report")
-                record.__dict__.update(fields)
-                self.handle(record)
-
-    def before_fork(self, deadline: float) -> None:
-        """Wait until no record is being handled, lest the child inherit a lock that is held for ever.
-
-        `logging` makes its own locks anew in a child, but a stream has one as well, which the child waits for when it
-        flushes stdout at its end. A handler that is slow, or that waits itself for the thread that forks, can't be
-        waited for.
-        """
-        self._handling.acquire(timeout=max(0.0, deadline - time.monotonic()))
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-        with contextlib.suppress(RuntimeError):  # It had taken too long.
-            self._handling.release()
+        self.dispatcher.handle(record)
 
     def after_fork_in_child(self) -> None:
         """Begin anew, as a listener that was never started: the child has no such thread."""
-        self._handling = threading.RLock()
         self._lock = threading.Lock()
         self._running = None
 
