@@ -143,7 +143,7 @@ class CrashReporter:
     def _record_of(self, process: BaseProcess, running: set[int]) -> LogRecord:
         exit_code = process.exitcode
         signal_name = _signal_name(exit_code)
-        file = WorkersFile(self.directory, process.pid)
+        file = WorkersFile.take(self.directory, process.pid)
         job, name = (file.number, file.name) if file.number in running else (None, None)  # Else it had finished that.
         hint = ""
         if SIGKILL is not None and exit_code == -SIGKILL and self._kills.has_risen():
@@ -214,7 +214,7 @@ def _signal_name(exit_code: int | None) -> str | None:
 
 
 class WorkersFile:
-    """A dead worker's file, which is removed.
+    """What was in a dead worker's file.
 
     Attributes:
         number: The number of the job that ran, or was the last; INITIALIZER; None: neither is known.
@@ -230,26 +230,29 @@ class WorkersFile:
     stack = ""
     was_found = False
 
-    def __init__(self, directory: str | None, pid: int | None) -> None:
-        """Read the file, if there is one.
+    @classmethod
+    def take(cls, directory: str | None, pid: int | None) -> WorkersFile:
+        """Read a file and remove it. Return what was in it; nothing if there is none.
 
         Args:
             directory: The manager's; None: there is none.
             pid: The worker's.
         """
+        found = cls()
         if directory is None:
-            return
+            return found
         path = path_of(directory, pid)
         try:
             with open(path, "rb") as file:
                 line = file.read(LINE_SIZE).split(b"\n", 1)[0].decode(errors="replace")
-                self.stack = file.read(MOST_STACK).decode(errors="replace").strip()
+                found.stack = file.read(MOST_STACK).decode(errors="replace").strip()
         except OSError:
-            return
+            return found
         remove(path)
-        self.was_found = True
+        found.was_found = True
         first, _, text = line.partition(" ")
         if first == "!":
-            self.reason = text
+            found.reason = text
         elif first.isdecimal():
-            self.number, self.name = int(first), text
+            found.number, found.name = int(first), text
+        return found

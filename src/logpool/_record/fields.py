@@ -57,6 +57,9 @@ the lines and columns that Python underlines."""
 LOOKED_INTO = (NameError, AttributeError, ImportError, SyntaxError)
 """Exceptions of which Python prints more than their texts: it suggests other names, or shows source."""
 
+PRINTED_PARTS = ("module", "name", "frames", "cause", "context", "suppress")
+"""What an exception on its way has, beside its text, of which a traceback is printed."""
+
 MOST_TRACEBACKS = 1024
 """How many tracebacks each process knows at most."""
 

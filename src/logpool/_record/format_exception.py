@@ -16,7 +16,15 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 from logpool._process.hints import Any
-from logpool._record.fields import LOOKED_INTO, MOST_TRACEBACKS, RAISED, class_name_of, plain_str, safe_repr
+from logpool._record.fields import (
+    LOOKED_INTO,
+    MOST_TRACEBACKS,
+    PRINTED_PARTS,
+    RAISED,
+    class_name_of,
+    plain_str,
+    safe_repr,
+)
 
 Info = tuple[Any, BaseException, Any]
 """An `exc_info`."""
@@ -81,8 +89,7 @@ def format_known(info: Info, itself: int, exceptions: Sequence[BaseException], f
         return format_exception(info)
     parts: list[Any] = [getattr(sys, "tracebacklimit", None), itself]
     for item in flat:
-        names = ("module", "name", "frames", "cause", "context", "suppress")
-        parts.append([bool(item["text"]), RAISED in item["text"], *(item[name] for name in names)])
+        parts.append([bool(item["text"]), RAISED in item["text"], *(item[name] for name in PRINTED_PARTS)])
     key = marshal.dumps(parts, 2)
     pieces = _known.get(key, _UNKNOWN)
     if pieces is _UNKNOWN:

@@ -20,6 +20,7 @@ from logpool._record.fields import (
     MOST_FRAMES,
     MOST_TRACEBACKS,
     NO_POSITIONS,
+    PRINTED_PARTS,
     LostError,
     Packed,
     TracebackFrame,
@@ -103,7 +104,7 @@ class Unpacker:
                 if str(exception) != flat["text"]:
                     return False
                 notes = repr(getattr(exception, "__notes__", None))
-                parts.append([flat[name] for name in ("module", "name", "frames", "cause", "context", "suppress")])
+                parts.append([flat[name] for name in PRINTED_PARTS])
                 parts.append(notes)
             key = marshal.dumps(parts, 2)
             known = _prints_same.get(key)
