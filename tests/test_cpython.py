@@ -47,12 +47,12 @@ class Watched(cpython.ExecutorHooks):
         super().__init__(*args, **kwargs)
 
     @contextlib.contextmanager
-    def _around_worker_start(self) -> Iterator[None]:
+    def _logpool_around_worker_start(self) -> Iterator[None]:
         self.seen.append(("worker", len(cpython.workers_of(self))))
         yield
         self.seen.append(("worker started", len(cpython.workers_of(self))))
 
-    def _before_pool_thread(self, thread: threading.Thread) -> None:
+    def _logpool_before_pool_thread(self, thread: threading.Thread) -> None:
         self.seen.append(("thread", self._shutdown_lock.locked(), thread.is_alive()))
 
 
@@ -85,7 +85,7 @@ def test_a_submit_whose_thread_is_refused_leaves_the_pool_without_one() -> None:
     class Refusing(cpython.ExecutorHooks):
         refused = False
 
-        def _before_pool_thread(self, thread: threading.Thread) -> None:
+        def _logpool_before_pool_thread(self, thread: threading.Thread) -> None:
             if not self.refused:
                 self.refused = True
                 raise OSError("refused")
@@ -243,7 +243,7 @@ class FailedFuture:
 class Threaded(cpython.ExecutorHooks):
     """Has a `Thread`."""
 
-    def _before_pool_thread(self, thread: Any) -> None:
+    def _logpool_before_pool_thread(self, thread: Any) -> None:
         thread.seen = queue.SimpleQueue()
         thread.__class__ = Thread
 
@@ -337,7 +337,7 @@ def test_the_pools_thread_joins_the_workers_after_a_method_that_can_be_extended(
             super().join_internals(*args, **kwargs)
 
     class JoiningExecutor(cpython.ExecutorHooks):
-        def _before_pool_thread(self, thread: Any) -> None:
+        def _logpool_before_pool_thread(self, thread: Any) -> None:
             thread.__class__ = Joining
 
     with JoiningExecutor(1, FORK) as executor:
@@ -403,7 +403,7 @@ def test_a_worker_that_has_left_is_replaced_by_the_method_that_tells_the_version
             return super().replace_dead_worker(*args, **kwargs)
 
     class Replacing(cpython.ExecutorHooks):
-        def _before_pool_thread(self, thread: Any) -> None:
+        def _logpool_before_pool_thread(self, thread: Any) -> None:
             thread.__class__ = ReplacingThread
 
         def _adjust_process_count(self) -> None:

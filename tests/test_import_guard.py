@@ -130,17 +130,44 @@ def fail_to_import(name: str) -> int:
     return logging.getLogger("app").level
 
 
-def test_what_an_import_did_that_failed_is_undone(
-    context: BaseContext, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+FAILING = """
+import logging, multiprocessing
+logging.getLogger("app").setLevel(50)
+multiprocessing.parent_process() is None or 1 / 0
+"""
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_what_an_import_did_that_fails_in_the_worker_is_undone(
+    start_method: str, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "failing.py").write_text("import logging\nlogging.getLogger('app').setLevel(50)\n1 / 0\n")
+    (tmp_path / "failing.py").write_text(FAILING)
+    importlib.import_module("failing")
+    monkeypatch.setattr(logging.getLogger("app"), "level", logging.NOTSET)
+    try:
+        with LoggingProcessPoolExecutor(1, multiprocessing.get_context(start_method)) as executor:
+            assert executor.submit(fail_to_import, "failing").result() == logging.NOTSET
+            executor.submit(jobs.log, "goes on")
+    finally:
+        del sys.modules["failing"]
+    assert records.messages == ["goes on"]
+
+
+def import_and_tell_level(name: str) -> int:
+    importlib.import_module(name)
+    return logging.getLogger("app").level
+
+
+def test_what_an_import_sets_that_the_parent_has_not_made_stays(
+    context: BaseContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "of_the_job.py").write_text("import logging\nlogging.getLogger('app').setLevel(50)\n")
     logging.getLogger("app")
     with LoggingProcessPoolExecutor(1, context) as executor:
-        assert executor.submit(fail_to_import, "failing").result() == logging.NOTSET
-        executor.submit(jobs.log, "goes on")
-    assert records.messages == ["goes on"]
-    assert "failing" not in sys.modules
+        assert executor.submit(import_and_tell_level, "of_the_job").result() == 50
+        assert executor.submit(import_and_tell_level, "of_the_job").result() == 50
 
 
 @pytest.mark.parametrize("start_method", ["forkserver", "spawn"])

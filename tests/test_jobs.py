@@ -173,6 +173,29 @@ if __name__ == "__main__":
     assert run_program(source, start_method).stdout == "__main__.work done\n"
 
 
+@pytest.mark.parametrize("start_method", START_METHODS)
+def test_a_class_of_the_main_module_is_printed_alike_under_each_start_method(
+    run_program: Callable[..., subprocess.CompletedProcess[str]], start_method: str
+) -> None:
+    source = """
+import logging, multiprocessing, sys
+from logpool import LoggingProcessPoolExecutor
+
+class Shown:
+    pass
+
+def work():
+    logging.warning("%s %r %s", Shown, [Shown], ValueError(Shown))
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    with LoggingProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1])) as executor:
+        executor.submit(work)
+"""
+    shown = "<class '__main__.Shown'>"
+    assert run_program(source, start_method).stdout == f"{shown} [{shown}] {shown}\n"
+
+
 class Strange:
     def __getattr__(self, name: str) -> object:
         raise ValueError(name)

@@ -1180,7 +1180,7 @@ def test_a_submit_that_is_interrupted_as_it_queues_the_job_keeps_no_other_waitin
             with pytest.raises(KeyboardInterrupt):
                 executor.submit(jobs.square, 2)
         assert [executor.submit(jobs.square, 3).result(30) for _ in range(behind)] == [9] * behind
-    assert not executor._jobs.active or not before + behind
+    assert not executor._LoggingProcessPoolExecutor__jobs.active or not before + behind
 
 
 @pytest.mark.parametrize("has_pidfd", [True, False], ids=["Linux", "elsewhere"])

@@ -245,8 +245,8 @@ def test_the_streams_that_have_ended_are_forgotten(records: Records) -> None:
             executor.submit(log_in_a_child, f"child {number}").result(30)
         executor.submit(jobs.log, "last").result(30)
         assert executor.flush_logs(30)
-        assert len(executor._jobs._handled) == 1
-        assert executor._jobs.active == {}
+        assert len(executor._LoggingProcessPoolExecutor__jobs._handled) == 1
+        assert executor._LoggingProcessPoolExecutor__jobs.active == {}
 
 
 def test_a_result_does_not_wait_for_what_was_lost_with_its_stream(
@@ -356,7 +356,7 @@ def test_where_many_jobs_wait_for_workers_the_listener_wakes_up_for_many_records
     with LoggingProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
         for future in [executor.submit(jobs.log, "%d", number) for number in range(100)]:
             future.result(30)
-        blocks, _ = executor._jobs.progress
+        blocks, _ = executor._LoggingProcessPoolExecutor__jobs.progress
     assert len(records.records) == 100
     assert blocks < 20
 
@@ -366,7 +366,7 @@ def test_a_job_that_logs_nothing_puts_nothing_into_the_log_queue(records: Record
         for _ in range(100):
             executor.submit(jobs.square, 2).result()
         assert executor.flush_logs()
-        assert executor._jobs.progress == (1, 0)  # The flush.
+        assert executor._LoggingProcessPoolExecutor__jobs.progress == (1, 0)  # The flush.
 
 
 def test_a_worker_that_leaves_by_max_tasks_per_child_is_replaced_while_its_result_waits(records: Records) -> None:
@@ -440,7 +440,7 @@ def test_results_wait_again_when_the_listener_is_started_again(context: BaseCont
         executor.log_listener.start()
         executor.submit(jobs.log, "third").result()
         assert records.messages == ["first", "second", "third"]
-        assert executor._jobs.active == {}
+        assert executor._LoggingProcessPoolExecutor__jobs.active == {}
 
 
 def test_what_comes_behind_the_end_of_a_listener_in_one_block_waits_for_the_next(records: Records) -> None:
@@ -474,7 +474,7 @@ def test_a_listener_of_the_users_gets_no_marks(context: BaseContext, records: Re
         queue = executor.log_queue
         assert [queue.get(timeout=30).getMessage() for _ in range(3)] == ["0", "1", "2"]
         assert queue.empty()
-        assert executor._jobs.active == {}
+        assert executor._LoggingProcessPoolExecutor__jobs.active == {}
 
 
 def test_a_listener_that_goes_on_where_one_of_the_users_was_tells_the_results(
@@ -493,7 +493,7 @@ def test_a_listener_that_goes_on_where_one_of_the_users_was_tells_the_results(
         may_end.set()
         future.result(30)
         assert records.messages == ["1", "2"]
-        assert executor._jobs.active == {}
+        assert executor._LoggingProcessPoolExecutor__jobs.active == {}
 
 
 def log_and_wait(logged: threading.Event, may_end: threading.Event) -> None:

@@ -196,7 +196,7 @@ class Alone(logging.Handler):
         (Alone, logging.StreamHandler, False),
         (lambda: logging.FileHandler(os.devnull), lambda: logging.FileHandler(os.devnull, "w"), True),
         (lambda: logging.StreamHandler(io.StringIO()), logging.StreamHandler, False),
-        (lambda: logging.StreamHandler(io.StringIO()), lambda: logging.StreamHandler(io.StringIO()), True),
+        (lambda: logging.StreamHandler(io.StringIO()), lambda: logging.StreamHandler(io.StringIO()), False),
         (lambda: Console(io.StringIO()), lambda: logging.StreamHandler(io.StringIO()), False),
         (lambda: MemoryHandler(9), lambda: MemoryHandler(9), True),
         (lambda: MemoryHandler(9, target=logging.StreamHandler()), logging.StreamHandler, True),

@@ -107,38 +107,38 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             raise TypeError(f"initializer must be a callable, not {initializer!r}: pass it without parentheses")
         if check_context(mp_context) is None:  # As the base class chooses.
             mp_context = multiprocessing.get_context(None if max_tasks_per_child is None else "spawn")
-        self._jobs = Jobs()
-        self._relay = RelayService(mp_context, log_handlers, log_level, log_backlog, self._jobs)
+        self.__jobs = Jobs()
+        self.__relay = RelayService(mp_context, log_handlers, log_level, log_backlog, self.__jobs)
         # The pool's thread, also when `shutdown` has let go of it. Weakly, because it has the pool's pipes.
-        self._last_thread: Callable[[], threading.Thread | None] = lambda: None
-        self._submit_lock = threading.Lock()
-        self._relay_lock = threading.Lock()
-        self._has_ended = False
-        self._is_listened_to = False
-        self._is_shared = False  # Whether other processes than the workers may log into the queue.
-        self._crash_reporter = self._make_crash_reporter()
-        self._worker_start = WorkerStart()
-        self._settings_watch = SettingsWatch()
+        self.__last_thread: Callable[[], threading.Thread | None] = lambda: None
+        self.__submit_lock = threading.Lock()
+        self.__relay_lock = threading.Lock()
+        self.__has_ended = False
+        self.__is_listened_to = False
+        self.__is_shared = False  # Whether other processes than the workers may log into the queue.
+        self.__crash_reporter = self.__make_crash_reporter()
+        self.__worker_start = WorkerStart()
+        self.__settings_watch = SettingsWatch()
         try:
             super().__init__(
                 max_workers,
                 mp_context,
                 initialize,
-                (self._worker_start, initializer, initargs),
+                (self.__worker_start, initializer, initargs),
                 max_tasks_per_child=max_tasks_per_child,
             )
             cpython.WorkIds.patch(self)
-            CallQueue.patch(cpython.call_queue_of(self), self._jobs.discard)
+            CallQueue.patch(cpython.call_queue_of(self), self.__jobs.discard)
             ResultQueue.patch(cpython.result_queue_of(self))
             Wakeup.patch(cpython.wakeup_of(self))
         except BaseException:
-            self._relay.close()
+            self.__relay.close()
             raise
 
-    def _make_crash_reporter(self) -> CrashReporter:
+    def __make_crash_reporter(self) -> CrashReporter:
         from logpool._parent.crash_reporter import CrashReporter
 
-        relay = self._relay
+        relay = self.__relay
 
         def handle(record: logging.LogRecord) -> None:
             relay.listener.handle(record)  # Looked up late: the listener doesn't exist yet.
@@ -159,8 +159,8 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             RuntimeError: The executor was shut down before it had a queue.
             OSError: The system has no process or descriptor left for the manager process, which this may start.
         """
-        queue = self._started_relay().installation.queue
-        self._is_shared = True
+        queue = self.__started_relay().installation.queue
+        self.__is_shared = True
         return queue
 
     @property
@@ -171,42 +171,42 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             RuntimeError: The executor was shut down before it had a listener.
             OSError: As for `log_queue`.
         """
-        return self._started_relay().listener
+        return self.__started_relay().listener
 
-    def _started_relay(self) -> RelayService:
+    def __started_relay(self) -> RelayService:
         # No lock once the relay runs: its holder may be waiting for the handler that called this.
-        if not self._relay.has_run or self._relay.is_inherited:
-            with self._relay_lock:
-                self._prepare_relay()
-                if not self._relay.has_run:
-                    self._relay.launch()
-        return self._relay
+        if not self.__relay.has_run or self.__relay.is_inherited:
+            with self.__relay_lock:
+                self.__prepare_relay()
+                if not self.__relay.has_run:
+                    self.__relay.launch()
+        return self.__relay
 
-    def _renew_relay(self) -> RelayService:
-        self._relay = self._relay.anew()
-        self._is_listened_to = self._is_shared = False
-        self._crash_reporter = self._make_crash_reporter()
-        return self._relay
+    def __renew_relay(self) -> RelayService:
+        self.__relay = self.__relay.anew()
+        self.__is_listened_to = self.__is_shared = False
+        self.__crash_reporter = self.__make_crash_reporter()
+        return self.__relay
 
-    def _prepare_relay(self) -> None:
+    def __prepare_relay(self) -> None:
         """Make what workers need, if it isn't there. The caller has _relay_lock."""
-        relay = self._relay
+        relay = self.__relay
         if relay.has_run and not relay.is_inherited:
             return
-        if self._has_ended:
+        if self.__has_ended:
             raise RuntimeError("there is no log queue after shutdown: ask for it while the executor is open")
         if relay.is_inherited or relay.has_failed:
             # The executor was made by the process that this one was forked from, and used here first, as daemons do; or
             # the manager process couldn't be started before.
-            relay = self._renew_relay()
+            relay = self.__renew_relay()
         if relay.is_new:
             relay.prepare()
         # Also where it was prepared before: an interrupt may have cut the last call short.
         manager = relay.manager
-        self._crash_reporter.directory = manager.directory
-        self._worker_start.installation = relay.installation
-        self._worker_start.parent_sentinel = manager.parent_sentinel
-        self._worker_start.directory = manager.directory
+        self.__crash_reporter.directory = manager.directory
+        self.__worker_start.installation = relay.installation
+        self.__worker_start.parent_sentinel = manager.parent_sentinel
+        self.__worker_start.directory = manager.directory
 
     def flush_logs(self, timeout: float | None = None) -> bool:
         """Wait until all that workers logged before the call has been handled.
@@ -224,26 +224,26 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         Raises:
             RuntimeError: Called by a handler that handles a worker's record, which can't wait for itself.
         """
-        if not (cpython.job_count_of(self) or self._is_shared) or not self._relay.has_run:
+        if not (cpython.job_count_of(self) or self.__is_shared) or not self.__relay.has_run:
             return True  # No process has anything that it could have logged into.
-        if not self._relay.listener.is_current_thread():  # Else it is a handler, which will be told.
-            self._listen()
-        return self._relay.flush(timeout)
+        if not self.__relay.listener.is_current_thread():  # Else it is a handler, which will be told.
+            self.__listen()
+        return self.__relay.flush(timeout)
 
-    def _listen(self) -> None:
+    def __listen(self) -> None:
         """Start the listener's thread, if it hasn't been: what the program has stopped isn't started again."""
-        if self._is_listened_to:  # Without the lock, which a thread may have that waits for the caller, a handler.
+        if self.__is_listened_to:  # Without the lock, which a thread may have that waits for the caller, a handler.
             return
-        with self._relay_lock:
-            if self._is_listened_to:
+        with self.__relay_lock:
+            if self.__is_listened_to:
                 return
-            self._is_listened_to = True
+            self.__is_listened_to = True
         try:
-            self._relay.listen()
+            self.__relay.listen()
         except BaseException as error:
             # The system has no thread left, say: the next submit tries again. And interpreters that shut down start
             # none. The jobs go on; shutdown, or the end of the interpreter, has their records handled.
-            self._is_listened_to = False
+            self.__is_listened_to = False
             if not isinstance(error, RuntimeError):
                 raise
 
@@ -255,21 +255,21 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
                 them has ended. A handler that handles a worker's record can't wait for itself: it never waits.
             cancel_futures: As for `ProcessPoolExecutor`.
         """
-        self._has_ended = True
-        self._settings_watch.close()
-        if self._crash_reporter.is_current_thread() or (
-            self._relay.has_run and self._relay.listener.is_current_thread()
+        self.__has_ended = True
+        self.__settings_watch.close()
+        if self.__crash_reporter.is_current_thread() or (
+            self.__relay.has_run and self.__relay.listener.is_current_thread()
         ):
             wait = False
         try:
             super().shutdown(wait, cancel_futures=cancel_futures)
         finally:
-            thread = self._last_thread()
+            thread = self.__last_thread()
             if thread is not None and thread.ident is None:  # It couldn't be started, or an interrupt came first.
                 thread = None
             if thread is None:  # Or there never was a job, or it has ended.
-                with self._relay_lock:
-                    self._relay.close()
+                with self.__relay_lock:
+                    self.__relay.close()
         if wait and thread is not None:
             thread.join()
 
@@ -292,33 +292,33 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             RuntimeError: The same.
             OSError: The system has no process or descriptor left for a worker, or for the manager process.
         """
-        with self._submit_lock:
+        with self.__submit_lock:
             work_id = cpython.job_count_of(self)
             call_queue = cpython.call_queue_of(self)
             if call_queue is not None:
-                call_queue.submitted.append((work_id, fn, self._settings_watch.changes()))
+                call_queue.submitted.append((work_id, fn, self.__settings_watch.changes()))
             # Before the job can log.
-            self._jobs.add(work_id + 1)
+            self.__jobs.add(work_id + 1)
             try:
                 future = super().submit(fn, *args, **kwargs)
             except BaseException as error:
                 if isinstance(error, BrokenProcessPool):
-                    self._crash_reporter.explain(error)
-                self._undo_submit(work_id)
+                    self.__crash_reporter.explain(error)
+                self.__undo_submit(work_id)
                 raise
-            self._jobs.follow(future, work_id + 1)
-            if not self._is_listened_to:
-                self._listen()
+            self.__jobs.follow(future, work_id + 1)
+            if not self.__is_listened_to:
+                self.__listen()
         return future  # type: ignore[return-value]
 
-    def _undo_submit(self, work_id: int) -> None:
+    def __undo_submit(self, work_id: int) -> None:
         if not cpython.finish_count(self, work_id):
-            self._jobs.discard(work_id + 1)
+            self.__jobs.discard(work_id + 1)
             call_queue = cpython.call_queue_of(self)
             if call_queue is not None and call_queue.submitted and call_queue.submitted[-1][0] == work_id:
                 call_queue.submitted.pop()  # Else the next job, which has the same number, gets its name.
             return
-        self._jobs.interrupted.append(work_id + 1)
+        self.__jobs.interrupted.append(work_id + 1)
         wakeup = cpython.wakeup_of(self)
         if wakeup is not None:
             wakeup.wakeup()
@@ -330,7 +330,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
 
             Python 3.14 and newer have it.
             """
-            self._crash_reporter.expected = True
+            self.__crash_reporter.expected = True
             super().terminate_workers()
 
         def kill_workers(self) -> None:
@@ -338,15 +338,15 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
 
             Python 3.14 and newer have it.
             """
-            self._crash_reporter.expected = True
+            self.__crash_reporter.expected = True
             super().kill_workers()
 
     @contextlib.contextmanager
-    def _around_worker_start(self) -> Iterator[None]:
+    def _logpool_around_worker_start(self) -> Iterator[None]:
         from logpool._parent.main_module_guard import main_module_guarded
 
-        with self._relay_lock:
-            self._prepare_relay()
+        with self.__relay_lock:
+            self.__prepare_relay()
         start_method = cpython.start_method_of(self)
         with contextlib.ExitStack() as stack:
             stack.enter_context(main_module_guarded(start_method))
@@ -354,7 +354,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             if start_method == "fork":
                 # A signal that comes during the fork is handled in the first hook behind that, and a Ctrl-C ends it:
                 # that of `logging`, by which a lock is released that the listener waits for.
-                self._worker_start.signal_mask = stack.enter_context(signals.blocked())
+                self.__worker_start.signal_mask = stack.enter_context(signals.blocked())
             try:
                 yield
             except BaseException:
@@ -369,21 +369,21 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
         if cpython.pool_thread_of(self) is not None and wakeup is not None:
             wakeup.wakeup()
 
-    def _before_pool_thread(self, thread: Any) -> None:
+    def _logpool_before_pool_thread(self, thread: Any) -> None:
         from logpool._parent.pool_thread import PoolThread
 
         # Only here is the pool's thread known before it runs. Once it runs it may be too late to patch it: the first
         # worker can die before the thread that submits is on a CPU again. The manager process is launched after the
         # first worker, which takes longer to become ready.
         try:
-            self._started_relay()
+            self.__started_relay()
         except BaseException:
             # So the worker ends by itself. It is forgotten, so that the next `submit` starts another.
-            self._relay.close()
-            self._renew_relay()
+            self.__relay.close()
+            self.__renew_relay()
             cpython.workers_of(self).clear()
             raise
         start_method = cpython.start_method_of(self)
-        PoolThread.patch(thread, self._crash_reporter, self._jobs, start_method, self._relay.close)
-        self._last_thread = weakref.ref(thread)
-        self._listen()
+        PoolThread.patch(thread, self.__crash_reporter, self.__jobs, start_method, self.__relay.close)
+        self.__last_thread = weakref.ref(thread)
+        self.__listen()

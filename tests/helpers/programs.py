@@ -1215,3 +1215,208 @@ log.info("imported")
 def work():
     log.info("works")
 """
+
+# What a worker has of the parent's, and what is its own.
+
+PROGRAMS["levels of loggers between the root and those of modules"] = """
+import logging, sys
+import pools
+
+def work(number):
+    for name in ("loud.module", "quiet.module", "late.module"):
+        logging.getLogger(name).debug("debug %d", number)
+        logging.getLogger(name).warning("warning %d", number)
+
+for name in ("loud.module", "quiet.module", "late.module"):
+    logging.getLogger(name)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(levelname)s %(name)s %(message)s", stream=sys.stdout)
+    logging.getLogger("loud").setLevel("DEBUG")
+    logging.getLogger("quiet").setLevel("ERROR")
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        logging.getLogger("late").setLevel("DEBUG")
+        pool.submit(work, 2).result()
+"""
+
+PROGRAMS["odd things in the parent's logging"] = """
+import logging, sys
+import pools
+
+class Handler:
+    level = "DEBUG"
+
+class Filter:
+    @property
+    def name(self):
+        raise ValueError("no name")
+    def filter(self, record):
+        return True
+
+def work(number):
+    logging.getLogger("app").warning("warning %d", number)
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(name)s %(message)s", stream=sys.stdout)
+    logging.addLevelName("TRACE", 5)
+    logging.addLevelName(25, 2.5)
+    logging.getLogger("unused").addHandler(Handler())
+    logging.getLogger("unused").addFilter([].append)
+    logging.getLogger("unused").level = "DEBUG"
+    logging.getLogger("app").addFilter(Filter())
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        logging.getLogger("other").setLevel("DEBUG")
+        pool.submit(work, 2).result()
+"""
+
+PROGRAMS["a subclass with names of its own"] = """
+import logging, sys, threading
+import pools
+
+def bounded(pool):
+    class Bounded(type(pool)):
+        def submit(self, *args):
+            with self._submit_lock:
+                return super().submit(*args)
+    pool.__class__ = Bounded
+    for name in ("_jobs", "_relay", "_relay_lock", "_has_ended", "_submit_lock", "_listen", "_worker_start"):
+        setattr(pool, name, threading.Lock())
+    return pool
+
+def work(number):
+    logging.getLogger("app").info("info %d", number)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    with bounded(pools.pool()) as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+"""
+
+PROGRAMS["context variables of what submits"] = """
+import contextvars, logging, sys
+import pools
+
+request = contextvars.ContextVar("request", default="none")
+
+def work(number):
+    logging.getLogger("app").info("%s %d", request.get(), number)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    with pools.pool() as pool:
+        for number in range(3):
+            request.set(f"request {number}")
+            pool.submit(work, number).result()
+"""
+
+PROGRAMS["a level that a job sets, while the parent changes another"] = """
+import logging, sys
+import pools
+
+def set_level():
+    logging.getLogger("app").setLevel("DEBUG")
+    logging.getLogger("app").info("set")
+
+def work(number):
+    logging.getLogger("app").debug("debug %d", number)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    with pools.pool() as pool:
+        pool.submit(set_level).result()
+        pool.submit(work, 1).result()
+        logging.getLogger("unrelated").setLevel("ERROR")
+        pool.submit(work, 2).result()
+        logging.getLogger("app").setLevel("ERROR")
+        pool.submit(work, 3).result()
+"""
+
+PROGRAMS["a module that a job alone imports, and that sets its logger up"] = """
+import logging, sys
+import pools
+
+def work(number):
+    import library
+    library.log.debug("debug %d", number)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    logging.getLogger("library")
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+    with pools.pool() as pool:
+        pool.submit(work, 3).result()
+--- library
+import logging
+log = logging.getLogger("library")
+log.setLevel("DEBUG")
+"""
+
+PROGRAMS["warnings that the default filters show in the main module"] = """
+import logging, sys, warnings
+import pools
+
+def work(number):
+    warnings.warn(f"old {number}", DeprecationWarning)
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(name)s", stream=sys.stdout)
+    logging.captureWarnings(True)
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        warnings.filterwarnings("ignore", message="old 2", module="__main__")
+        pool.submit(work, 2).result()
+        pool.submit(work, 3).result()
+"""
+
+PROGRAMS["a job that collects its own records in memory"] = """
+import io, logging, sys
+import pools
+
+def work(number):
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    log = logging.getLogger("app")
+    log.addHandler(handler)
+    log.info("info %d", number)
+    log.removeHandler(handler)
+    print("collected", repr(text.getvalue()), flush=True)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    logging.getLogger("app").addHandler(logging.StreamHandler(io.StringIO()))
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+"""
+
+PROGRAMS["a tool that wraps callHandlers, set up in the initializer as well"] = """
+import logging, sys
+import pools
+import tool
+
+def work(number):
+    logging.getLogger("app").info("info %d", number)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    tool.init()
+    with pools.pool(initializer=tool.init) as pool:
+        pool.submit(work, 1).result()
+        pool.submit(work, 2).result()
+--- tool
+import logging
+def init():
+    original = logging.Logger.callHandlers
+    if hasattr(original, "is_of_the_tool"):
+        return
+    def call(logger, record):
+        print("event", record.getMessage(), flush=True)
+        original(logger, record)
+    call.is_of_the_tool = True
+    logging.Logger.callHandlers = call
+"""

@@ -55,7 +55,7 @@ def serve(sockets: Sockets, path: str | None, key: bytes, backlog: int) -> None:
     # It lives as long as its parent, which may have reasons to survive what a terminal or a supervisor sends to all. So
     # it also survives producers that die while it writes to them, where the parent has SIGPIPE's default.
     signal.set_wakeup_fd(-1)  # A forked copy of an asyncio program would write to that program's own.
-    signals.ignore(("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGPIPE"))
+    signals.ignore(("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGBREAK", "SIGPIPE"))
     if sockets.listening.family != UNIX:
         import hmac  # noqa: F401  # A handshake imports it. There may be no descriptor left for that by then.
     try:

@@ -26,6 +26,7 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, process
+from contextvars import Context
 from multiprocessing import connection, queues, util
 from multiprocessing import process as processes
 from multiprocessing.reduction import ForkingPickler, _reduce_partial  # type: ignore[attr-defined]
@@ -44,14 +45,14 @@ if TYPE_CHECKING:
 class ExecutorHooks(ProcessPoolExecutor):
     """An executor whose subclass is told what its pool is about to do.
 
-    The hooks have an underscore because that subclass is public.
+    That subclass is public, and a program may derive from it. So the hooks have names that no program has.
     """
 
-    def _around_worker_start(self) -> contextlib.AbstractContextManager[None]:
+    def _logpool_around_worker_start(self) -> contextlib.AbstractContextManager[None]:
         """Return what must be entered before a worker is started, and left after."""
         return contextlib.nullcontext()
 
-    def _before_pool_thread(self, thread: Any) -> None:
+    def _logpool_before_pool_thread(self, thread: Any) -> None:
         """Do what must come before the pool's thread is started, in `submit`, under the pool's lock.
 
         Args:
@@ -62,19 +63,22 @@ class ExecutorHooks(ProcessPoolExecutor):
     # place knows the thread before it runs.
     @property
     def _executor_manager_thread(self) -> Any:  # Typeshed has another type for it.
-        return self._pool_thread
+        return self.__pool_thread
 
     @_executor_manager_thread.setter
     def _executor_manager_thread(self, thread: Any) -> None:
         if thread is not None:
-            self._before_pool_thread(thread)
-        self._pool_thread = thread
+            self._logpool_before_pool_thread(thread)
+        self.__pool_thread = thread
 
     # The one method that starts a worker, whether `submit` or the pool's thread wants it. (In 3.14.10 and 3.15.2, the
     # thread replaces those that have left by `max_tasks_per_child` without it, in `_replace_dead_worker`.)
     def _spawn_process(self, *args: Any, **kwargs: Any) -> None:
-        with self._around_worker_start():
-            super()._spawn_process(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
+        start = super()._spawn_process  # type: ignore[misc]  # Typeshed doesn't know it.
+        with self._logpool_around_worker_start():
+            # A forked worker would have the context variables of whatever submits first, for all jobs. A thread has
+            # none, nor has a worker that isn't forked.
+            Context().run(start, *args, **kwargs)
 
     # Called by `submit`; in older Pythons (3.11 to 3.13) also by the pool's thread where a worker has left by
     # `max_tasks_per_child`, and then it raises TypeError once the executor was shut down without waiting.

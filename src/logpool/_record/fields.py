@@ -92,6 +92,13 @@ def parents_module(name: Any) -> Any:
     return MAIN_MODULE if name in MAIN_MODULES else name
 
 
+def with_parents_names(text: str) -> str:
+    """Return a text with the name that the main module has in the parent, where it has another in a worker."""
+    for name in MAIN_MODULES:
+        text = text.replace(name, MAIN_MODULE)
+    return text
+
+
 def class_name_of(kind: type) -> str:
     """Return a class's name as tracebacks print it."""
     name, module = plain_str(kind.__qualname__), kind.__module__

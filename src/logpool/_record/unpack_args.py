@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from logpool._process.hints import Any
 from logpool._record.by_value import make_path
-from logpool._record.fields import QUESTIONS, Arguments, class_name_of
+from logpool._record.fields import QUESTIONS, Arguments, class_name_of, with_parents_names
 
 
 class PrintedArgument:
@@ -81,7 +81,9 @@ def _argument(argument: Any, load: Callable[[bytes], Any]) -> Any:
     try:
         value = pickle.loads(pickled) if pickled is argument else load(pickled)
         for question, answer in printed.items():
-            if QUESTIONS[question](value) != answer:
+            asked = QUESTIONS[question](value)
+            # The worker may have the main module under another name, which is that of classes and functions in it.
+            if asked != answer and not (isinstance(answer, str) and asked == with_parents_names(answer)):
                 return PrintedArgument(printed)
         return value
     # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.

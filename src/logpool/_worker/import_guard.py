@@ -28,13 +28,10 @@ class _Thread(threading.local):
     """What the calling thread does."""
 
     imports = False
-    """Whether it imports a module."""
+    """Whether it imports a module that the parent has imported, and handled the records of."""
 
     loads = False
     """Whether it loads a job, whose modules the parent has imported, or it couldn't have submitted the job."""
-
-    is_silent = False
-    """Whether it imports a module that the parent has imported, and handled the records of."""
 
 
 thread = _Thread()
@@ -58,7 +55,7 @@ class Finder:
         self._lock = threading.Lock()
         self._running = 0  # Imports of all threads: what one changes is put back when the last has ended.
         self._undo: Callable[[], object] = tuple
-        thread.imports = thread.is_silent = False  # This may be a thread that was forked by an import.
+        thread.imports = False  # This may be a thread that was forked by an import.
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
         """Return what the next finder finds, with a loader that tells when it begins and ends."""
@@ -83,7 +80,9 @@ class Finder:
 
     def _execute(self, loader: Any, execute: Callable[[ModuleType], object], module: ModuleType) -> None:
         vars(loader).pop("exec_module", None)
-        if thread.imports:  # It was found before another import began.
+        # What a module sets up that the parent hasn't imported is the job's own. And what was found before another
+        # import began is a part of that.
+        if thread.imports or not (thread.loads or module.__name__ in self._modules):
             execute(module)
             return
         with self._lock:
@@ -91,11 +90,10 @@ class Finder:
                 self._undo = self._note()
             self._running += 1
         thread.imports = True
-        thread.is_silent = thread.loads or module.__name__ in self._modules
         try:
             execute(module)
         finally:
-            thread.imports = thread.is_silent = False
+            thread.imports = False
             with self._lock:
                 self._running -= 1
                 if not self._running:

@@ -70,10 +70,14 @@ class Mirror:
         existing = named_loggers()
         existing["root"] = logging.root
         for name, state in states.items():
-            if state == known.get(name, None if name in existing else DEFAULT):
+            # At first, each logger that is here is set; later, what a job has set stays unless the parent's changes.
+            if state == known.get(name, None if name in existing and not known else DEFAULT):
                 continue
             if name in existing:
                 self._set(existing[name], state, repeated=not known)
+            elif name in logging.Logger.manager.loggerDict:
+                # Loggers below it are here, and inherit from it.
+                self._set(logging.getLogger(name), state, repeated=True)
             else:
                 # It isn't made: a module that is still to be imported may have a class of its own for its loggers.
                 settings.to_come[name] = state

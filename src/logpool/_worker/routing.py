@@ -59,9 +59,14 @@ def install(
     mirror.keep_enabled()
     files.hold(mirror.has_file)
     logging.Logger.manager.getLogger = _get_logger_like_the_parents  # type: ignore[method-assign]
-    logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign, assignment]
+    take_back()
     others = [finder for finder in sys.meta_path if not isinstance(finder, import_guard.Finder)]
     sys.meta_path[:] = [import_guard.Finder(mirror.note, modules), *others]
+
+
+def take_back() -> None:
+    """Have `callHandlers` be what routes records, and nothing else: tools wrap it to see each record, in the parent."""
+    logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign, assignment]
 
 
 def apply(snapshot: Snapshot) -> None:
@@ -76,7 +81,7 @@ def apply(snapshot: Snapshot) -> None:
 def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
     """Do what `logging.Logger.callHandlers` does, with the parent's handlers in the place of stand-ins for them."""
     assert relay is not None
-    if _thread.is_silent:
+    if _thread.imports:
         return
     own: list[logging.Handler] | None = None
     source: Any = logger

@@ -63,7 +63,8 @@ def state_of(item: logging.Logger) -> State:
     # Of plain types: the parent's may be of classes, enums say, that can't be pickled or unpickled.
     handlers = tuple(map(describe, item.handlers)) if item.handlers else ()
     filters = tuple(map(describe_filter, item.filters)) if item.filters else ()
-    state = int(item.level), bool(item.disabled), bool(item.propagate), handlers, filters
+    level = int(item.level) if isinstance(item.level, int) else logging.NOTSET
+    state = level, bool(item.disabled), bool(item.propagate), handlers, filters
     return DEFAULT if state == DEFAULT else state
 
 
@@ -77,9 +78,13 @@ class Snapshot:
         self.loggers = {plain_str(name): state_of(item) for name, item in named_loggers().items()} | to_come
         self.files = _files() | parents_files
         self.disabled_level = int(logging.Logger.manager.disable)
-        level_names = [(int(level), plain_str(name)) for name, level in logging.getLevelNamesMapping().items()]
+        # By the program's mistake, levels may be names, and names anything. Such are left out.
+        names = [(level, name) for name, level in logging.getLevelNamesMapping().items()]
         # Of several names of one level the last that is added is the one that is printed.
-        self.level_names = level_names + [(level, plain_str(logging.getLevelName(level))) for level, _ in level_names]
+        names += [(level, logging.getLevelName(level)) for level, _ in names]
+        self.level_names = [
+            (int(level), plain_str(name)) for level, name in names if isinstance(level, int) and isinstance(name, str)
+        ]
         self.captures_warnings = cpython.captures_warnings()
         self.warnings_filters = [
             (action, message, _names_of(category), module, line)
@@ -128,15 +133,23 @@ class Snapshot:
                     setattr(logging.Logger, name, method)
 
     def _apply_warnings_filters(self) -> None:
-        filters = []
+        filters: list[Any] = []
+        here, there = name_of_main_module(), self.main_module
         for action, message, names, module, line in self.warnings_filters:
             # A class of a module that isn't loaded is that of no warning.
             if categories := [kind for name in names if (kind := loaded(*name)) is not None]:
                 category = categories[0] if len(categories) == 1 else tuple(categories)
                 filters.append((action, message, category, module, line))
+                if _matches(module, there) and not _matches(module, here):
+                    filters.append((action, message, category, here, line))
         if filters != warnings.filters:
             warnings.resetwarnings()
             warnings.filters.extend(filters)  # type: ignore[attr-defined]
+
+
+def _matches(pattern: Any, module: str) -> bool:
+    """Tell whether a filter of warnings is for a module, as `warnings` tells it."""
+    return pattern is None or (pattern == module if isinstance(pattern, str) else bool(pattern.match(module)))
 
 
 def _names_of(category: type | tuple[type, ...]) -> list[tuple[str, str]]:

@@ -41,7 +41,9 @@ def describe(handler: logging.Handler) -> Description:
     settings: Settings = None, None, ()
     with contextlib.suppress(Exception):  # Attributes of a program's own classes may be anything.
         settings = _settings_of(handler)
-    return identity_of(handler), int(handler.level), settings
+    # A handler that isn't derived from the standard library's may have anything in its place.
+    level = int(handler.level) if isinstance(handler.level, int) else logging.NOTSET
+    return identity_of(handler), level, settings
 
 
 def identity_of(handler: logging.Handler) -> Identity:
@@ -107,9 +109,9 @@ def loaded(module: str, name: str) -> Any:
 
 def is_same(one: Identity, other: Identity) -> bool:
     """Tell whether two handlers do the same: they write to one place or, where one doesn't tell, are of one class."""
-    if one[1] is None or other[1] is None or one[1] == other[1] == MEMORY:
+    if one[1] is None or other[1] is None:
         return one[0][0] == other[0][0]
-    return one[1] == other[1]
+    return one[1] == other[1] != MEMORY  # Which is each process's own.
 
 
 class StandIn(logging.Handler):
@@ -197,10 +199,16 @@ def describe_filter(record_filter: Any) -> FilterDescription:
     """Return what workers have to know of a logger's filter. It can be pickled and compared."""
     if isinstance(record_filter, StandInFilter):
         return record_filter.description
-    named = record_filter if hasattr(record_filter, "__qualname__") else type(record_filter)
-    module = parents_module(named.__module__)
-    name = getattr(record_filter, "name", None)
-    return plain_str(module), plain_str(named.__qualname__), plain_str(name) if isinstance(name, str) else None
+    module = qualified_name = name = None
+    with contextlib.suppress(Exception):  # Attributes of a program's own classes may be anything.
+        named = record_filter if hasattr(record_filter, "__qualname__") else type(record_filter)
+        module, qualified_name = named.__module__, named.__qualname__
+        name = record_filter.name
+    return (
+        plain_str(parents_module(module)) if isinstance(module, str) else "",
+        plain_str(qualified_name) if isinstance(qualified_name, str) else "",
+        plain_str(name) if isinstance(name, str) else None,
+    )
 
 
 class StandInFilter:

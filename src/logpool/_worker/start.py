@@ -45,6 +45,7 @@ def initialize(start: WorkerStart, initializer: Callable[..., object] | None, in
     start.installation.install(current_job.current)
     if initializer is not None:
         current_job.run_initializer(initializer, initargs)
+        routing.take_back()
 
 
 def _apply(pickled: bytes) -> None:
