@@ -144,7 +144,7 @@ def test_what_an_import_did_that_fails_in_the_worker_is_undone(
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "failing.py").write_text(FAILING)
     importlib.import_module("failing")
-    monkeypatch.setattr(logging.getLogger("app"), "level", logging.NOTSET)
+    logging.getLogger("app").setLevel("NOTSET")
     try:
         with LoggingProcessPoolExecutor(1, multiprocessing.get_context(start_method)) as executor:
             assert executor.submit(fail_to_import, "failing").result() == logging.NOTSET

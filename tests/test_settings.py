@@ -119,6 +119,18 @@ def test_a_level_that_is_set_to_what_it_was_is_no_change() -> None:
     assert watch.changes() is noticed
 
 
+def test_what_goes_with_each_job_has_no_loggers_for_which_nothing_was_set() -> None:
+    watch = SettingsWatch()
+    watch.changes()
+    for number in range(100):
+        logging.getLogger(f"settings.test.unset.{number}")
+    log.setLevel("ERROR")
+    changes = watch.changes()
+    assert changes is not None
+    assert b"settings.test" in changes[1]
+    assert b"unset" not in changes[1]
+
+
 def test_each_watch_notices_for_itself() -> None:
     watches = SettingsWatch(), SettingsWatch()
     assert [watch.changes() for watch in watches] == [None, None]

@@ -1420,3 +1420,24 @@ def init():
     call.is_of_the_tool = True
     logging.Logger.callHandlers = call
 """
+
+PROGRAMS["levels that are set and set back between jobs"] = """
+import logging, sys
+import pools
+
+def work(number):
+    for name in ("one", "one.below", "other"):
+        logging.getLogger(name).debug("debug %d", number)
+        logging.getLogger(name).info("info %d", number)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(levelname)s %(name)s %(message)s", stream=sys.stdout)
+    one, other = logging.getLogger("one"), logging.getLogger("other")
+    other.setLevel("ERROR")
+    with pools.pool() as pool:
+        for number, (level, other_level) in enumerate([(0, 40), (10, 40), (10, 0), (0, 0), (0, 10)]):
+            one.setLevel(level)
+            other.setLevel(other_level)
+            logging.getLogger(f"new.{number}")
+            pool.submit(work, number).result()
+"""

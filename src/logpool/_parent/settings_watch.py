@@ -72,7 +72,7 @@ class SettingsWatch:
         if is_first:
             return
         try:
-            pickled = pickle.dumps(Snapshot())
+            pickled = pickle.dumps(Snapshot(is_whole=False))
         except Exception:
             logger.exception("Workers can't be told what has changed in this process's logging.")
             return

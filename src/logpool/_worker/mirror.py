@@ -64,6 +64,8 @@ class Mirror:
         if here != there:
             states |= {with_top(name, there, here): state for name, state in snapshot.loggers.items()}
         states["root"] = snapshot.root if self._root_level is None else (self._root_level, *snapshot.root[1:])
+        if not snapshot.is_whole:
+            states = dict.fromkeys(self._states, DEFAULT) | states
         known, self._states = self._states, states
         settings.parents_files = snapshot.files
         self._own.clear()

@@ -71,11 +71,18 @@ def state_of(item: logging.Logger) -> State:
 class Snapshot:
     """What of a process's logging decides which records are made, how, and where they go. It can be pickled."""
 
-    def __init__(self) -> None:
-        """Take the snapshot."""
+    def __init__(self, *, is_whole: bool = True) -> None:
+        """Take the snapshot.
+
+        Args:
+            is_whole: Whether it is to have each logger. Else it is small, as it goes with each job, and lacks those
+                whose state is DEFAULT: most, as a rule.
+        """
+        self.is_whole = is_whole
         self.main_module = name_of_main_module()
         self.root = state_of(logging.root)
-        self.loggers = {plain_str(name): state_of(item) for name, item in named_loggers().items()} | to_come
+        loggers = {plain_str(name): state_of(item) for name, item in named_loggers().items()} | to_come
+        self.loggers = {name: state for name, state in loggers.items() if is_whole or state != DEFAULT}
         self.files = _files() | parents_files
         self.disabled_level = int(logging.Logger.manager.disable)
         # By the program's mistake, levels may be names, and names anything. Such are left out.
