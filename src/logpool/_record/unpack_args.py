@@ -80,12 +80,12 @@ def _argument(argument: Any, load: Callable[[bytes], Any]) -> Any:
     pickled, printed = (argument, {}) if type(argument) is bytes else argument
     try:
         value = pickle.loads(pickled) if pickled is argument else load(pickled)
-        for question, answer in printed.items():
-            asked = QUESTIONS[question](value)
-            # The worker may have the main module under another name, which is that of classes and functions in it.
-            if asked != answer and not (isinstance(answer, str) and asked == with_parents_names(answer)):
-                return PrintedArgument(printed)
-        return value
+        asked = {question: QUESTIONS[question](value) for question in printed}
+        if asked == printed:
+            return value
+        # The worker may have the main module under another name, which is that of classes and functions in it.
+        printed = {name: with_parents_names(text) if type(text) is str else text for name, text in printed.items()}
+        return value if asked == printed else PrintedArgument(printed)
     # Not only Exception: in this thread a class's SystemExit would end no program, but lose all records.
     except BaseException as error:
         return PrintedArgument(printed or {"str": f"<an argument that can't be loaded: {class_name_of(type(error))}>"})
