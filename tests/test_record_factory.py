@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import logging
 import multiprocessing
 import sys
@@ -122,6 +124,85 @@ def test_a_factory_and_the_handlers_behind_it_find_the_call_site(
             assert (record.seen_by_factory, record.seen_by_handler) == ("job", "job")
     finally:
         logger.removeHandler(handler)
+
+
+run_id = "unknown"
+"""Set in the parent alone."""
+
+numbers = itertools.count()
+
+
+def add_state(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    """A factory that can be pickled, and depends on the state of its process."""
+    record = logging.LogRecord(*args, **kwargs)
+    record.run_id = run_id
+    record.number = next(numbers)
+    record.user = "nobody"
+    return record
+
+
+def log_as(user: str) -> None:
+    def set_user(record: logging.LogRecord) -> bool:
+        record.user = user
+        return True
+
+    logger.addFilter(set_user)
+    logger.info("as somebody", extra={"request": 5})
+    logger.removeFilter(set_user)
+
+
+def test_what_a_factory_adds_is_the_parents_but_for_what_the_job_has_changed(
+    context: BaseContext, records: Records, use: Callable[[Factory], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(add_state)
+    with LoggingProcessPoolExecutor(2, context) as executor:
+        executor.submit(log_as, "somebody").result()
+        monkeypatch.setattr(sys.modules[__name__], "run_id", "the parent's")
+        for _ in range(4):
+            executor.submit(logger.info, "not given").result()
+    made = [record for record in records.records if record.name == logger.name]
+    assert [record.user for record in made] == ["somebody", *4 * ["nobody"]]
+    assert made[0].request == 5
+    assert [record.run_id for record in made] == ["unknown", *4 * ["the parent's"]]
+    assert [record.number - made[0].number for record in made] == [0, 1, 2, 3, 4]
+
+
+def log_to_a_handler_of_its_own() -> str:
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    handler.setFormatter(logging.Formatter("%(run_id)s %(user)s %(message)s"))
+    logger.addHandler(handler)
+    logger.info("own")
+    logger.removeHandler(handler)
+    return text.getvalue()
+
+
+def test_handlers_of_a_workers_own_get_what_the_factory_adds_there(
+    context: BaseContext, records: Records, use: Callable[[Factory], None]
+) -> None:
+    use(add_state)
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        assert executor.submit(log_to_a_handler_of_its_own).result() == "unknown nobody own\n"
+    assert "own" in records.messages
+
+
+def make_anything(*args: Any, **kwargs: Any) -> Any:
+    record = logging.LogRecord(*args, **kwargs)
+    record.__dict__["unhashable"] = []
+    return record if record.getMessage() != "uncopied" else Uncopied(*args, **kwargs)
+
+
+class Uncopied(logging.LogRecord):
+    def __copy__(self) -> Uncopied:
+        raise TypeError("not to be copied")
+
+
+def test_a_factory_may_make_anything(context: BaseContext, records: Records, use: Callable[[Factory], None]) -> None:
+    use(make_anything)
+    with LoggingProcessPoolExecutor(1, context) as executor:
+        for message in ("copied", "uncopied"):
+            executor.submit(logger.info, message).result()
+    assert [record.getMessage() for record in records.records if record.name == logger.name] == ["copied", "uncopied"]
 
 
 def tagged_and_prefixed() -> None:

@@ -1,10 +1,10 @@
 """`by_factory`: has the parent's own record factory make a worker's record.
 
-A worker has no such factory where it can't be pickled: a function inside another, say. Then the parent's is called as
-it would have been called for a record of the parent's own, and what it sets or changes stays. Only what tells of the
-worker, and attributes that the job has added (`extra`), are the worker's.
+The parent's is called as it would have been called for a record of the parent's own, and what it adds stays. Only what
+tells of the worker, and attributes that the job has added (`extra`), are the worker's.
 
-A record that a factory has made in the worker isn't changed once more: it gets what it hasn't got from the parent's.
+What it changes of the usual attributes stays as well, if the worker hasn't got the factory: it can't be pickled, as a
+function inside another, say. Where the worker has it (`_worker/record_factory.py`), they have been changed there.
 """
 
 from __future__ import annotations

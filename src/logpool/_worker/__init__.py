@@ -2,7 +2,7 @@
 
 - A start: start, installation, inheritance, preload.
 - The way of a record: routing, handler, own_context.
-- The parent's logging: settings, mirror, stand_ins, files, import_guard.
+- The parent's logging: settings, mirror, stand_ins, record_factory, files, import_guard.
 - Jobs: pool_queues, current_job, crash_file.
 
 It lies apart from the parent's because a worker imports it at its start, before its first job, and nothing else: what

@@ -20,6 +20,7 @@ from logpool._transport.queue import LogQueue
 from logpool._transport.wire import LARGE, MAX_BODY
 from logpool._worker.mirror import with_top
 from logpool._worker.own_context import own_values
+from logpool._worker.record_factory import without_what_was_added
 
 KEPT = 2**20
 """Characters that are kept of each text in a record that is too large."""
@@ -71,6 +72,8 @@ class RelayHandler(QueueHandler):
         Returns:
             What the listener takes.
         """
+        if logging.getLogRecordFactory() is not LogRecord:
+            record = without_what_was_added(record)
         if self._main_module is not None:
             name = str(record.name)
             if (there := with_top(name, *self._main_module)) != name:

@@ -16,6 +16,7 @@ from logpool._process.hints import Any
 from logpool._worker import files, import_guard, settings
 from logpool._worker.handler import RelayHandler
 from logpool._worker.mirror import Mirror
+from logpool._worker.record_factory import set_noted
 from logpool._worker.settings import Snapshot
 from logpool._worker.stand_ins import StandIn
 
@@ -53,6 +54,7 @@ def install(
     mirror = Mirror(root_level, own)
     mirror.apply(snapshot)
     relay, _mirror, _to_all = handler, mirror, to_all
+    set_noted(logging.getLogRecordFactory())  # Which a forked worker has had from the start.
     # `dictConfig` and `logging.shutdown` would flush and close the handlers that were there before: copies of the
     # parent's, as a rule, some with records that the parent hasn't written yet.
     cpython.handler_references.clear()

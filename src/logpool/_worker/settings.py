@@ -15,6 +15,7 @@ import warnings
 from logpool._process import cpython
 from logpool._process.hints import Any
 from logpool._record.fields import INTERPRETERS_MAIN_MODULE, plain_str
+from logpool._worker.record_factory import set_noted
 from logpool._worker.stand_ins import Description, FilterDescription, describe, describe_filter, destination_of, loaded
 
 logger = logging.getLogger("logpool")
@@ -131,7 +132,7 @@ class Snapshot:
             for name, value in self.flags.items():
                 setattr(logging, name, value)
         if differs("record_factory") and (factory := _loaded(self.record_factory, "log record factory")) is not None:
-            logging.setLogRecordFactory(factory)
+            set_noted(factory)
         if differs("logger_class") and (logger_class := _loaded(self.logger_class, "logger class")) is not None:
             logging.setLoggerClass(logger_class)
         if differs("methods"):
