@@ -1295,23 +1295,6 @@ if __name__ == "__main__":
         pool.submit(work, 2).result()
 """
 
-PROGRAMS["context variables of what submits"] = """
-import contextvars, logging, sys
-import pools
-
-request = contextvars.ContextVar("request", default="none")
-
-def work(number):
-    logging.getLogger("app").info("%s %d", request.get(), number)
-
-if __name__ == "__main__":
-    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
-    with pools.pool() as pool:
-        for number in range(3):
-            request.set(f"request {number}")
-            pool.submit(work, number).result()
-"""
-
 PROGRAMS["a level that a job sets, while the parent changes another"] = """
 import logging, sys
 import pools

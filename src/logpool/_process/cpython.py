@@ -26,7 +26,6 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, process
-from contextvars import Context
 from multiprocessing import connection, queues, util
 from multiprocessing import process as processes
 from multiprocessing.reduction import ForkingPickler, _reduce_partial  # type: ignore[attr-defined]
@@ -74,11 +73,8 @@ class ExecutorHooks(ProcessPoolExecutor):
     # The one method that starts a worker, whether `submit` or the pool's thread wants it. (In 3.14.10 and 3.15.2, the
     # thread replaces those that have left by `max_tasks_per_child` without it, in `_replace_dead_worker`.)
     def _spawn_process(self, *args: Any, **kwargs: Any) -> None:
-        start = super()._spawn_process  # type: ignore[misc]  # Typeshed doesn't know it.
         with self._logpool_around_worker_start():
-            # A forked worker would have the context variables of whatever submits first, for all jobs. A thread has
-            # none, nor has a worker that isn't forked.
-            Context().run(start, *args, **kwargs)
+            super()._spawn_process(*args, **kwargs)  # type: ignore[misc]  # Typeshed doesn't know it.
 
     # Called by `submit`; in older Pythons (3.11 to 3.13) also by the pool's thread where a worker has left by
     # `max_tasks_per_child`, and then it raises TypeError once the executor was shut down without waiting.
