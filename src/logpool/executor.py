@@ -107,6 +107,7 @@ class LoggingProcessPoolExecutor(cpython.ExecutorHooks):
             raise TypeError(f"initializer must be a callable, not {initializer!r}: pass it without parentheses")
         if check_context(mp_context) is None:  # As the base class chooses.
             mp_context = multiprocessing.get_context(None if max_tasks_per_child is None else "spawn")
+        # Two underscores, here and below: a subclass of the program's may have any of these names.
         self.__jobs = Jobs()
         self.__relay = RelayService(mp_context, log_handlers, log_level, log_backlog, self.__jobs)
         # The pool's thread, also when `shutdown` has let go of it. Weakly, because it has the pool's pipes.
