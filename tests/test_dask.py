@@ -315,6 +315,23 @@ def test_a_job_that_cannot_be_pickled_has_the_error(client: Client) -> None:
         assert str(error) == "not to be pickled"
 
 
+def test_a_shutdown_that_waits_does_so_after_one_that_does_not(client: Client, records: Records) -> None:
+    opened = threading.Event()
+    records.on_message["gate"] = opened.wait
+    executor = LoggingDaskExecutor(client)
+    executor.submit(tasks.log, "gate")
+    records.wait_for("gate")
+    executor.shutdown(wait=False)
+    waits = [threading.Thread(target=executor.shutdown) for _ in range(2)]
+    for thread in waits:
+        thread.start()
+    opened.set()
+    for thread in waits:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert not any(thread.name.startswith("logpool-dask-listener") for thread in threading.enumerate())
+
+
 def test_submit_after_shutdown(client: Client) -> None:
     executor = LoggingDaskExecutor(client)
     executor.shutdown()

@@ -139,6 +139,7 @@ class ClusterRelay:
         self._undo = contextlib.ExitStack()
         self._closing = threading.Lock()
         self._has_ended = False
+        self._is_over = threading.Event()
 
     # Start and end.
 
@@ -185,20 +186,31 @@ class ClusterRelay:
         )
 
     def close(self, *, wait: bool = True) -> None:
-        """Handle what all finished tasks have logged, then end all that was started. It may be called again.
+        """Handle what all finished tasks have logged, then end all that was started.
+
+        It may be called again, and waits then for what another thread has begun.
 
         Args:
             wait: Whether to wait for records that are on their way.
         """
+        if self._thread is None:
+            return
         with self._closing:
-            if self._has_ended or self._thread is None:
-                return
+            is_first = not self._has_ended
             self._has_ended = True
+        wait = wait and not self.is_current_thread()
+        if not is_first:
+            if wait:
+                self._is_over.wait()
+            return
         try:
-            if wait and not self.is_current_thread():
+            if wait:
                 self._flush(None)
         finally:
-            self._end()
+            try:
+                self._end()
+            finally:
+                self._is_over.set()
 
     def _end(self) -> None:
         assert self._thread is not None
