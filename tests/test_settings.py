@@ -160,5 +160,5 @@ def test_a_snapshot_is_taken_of_handlers_and_filters_of_any_class() -> None:
     finally:
         log.handlers.clear()
         log.filters.clear()
-    _, _, _, handlers, filters = snapshot.loggers["settings.test"]
+    _, _, _, handlers, filters, _ = snapshot.loggers["settings.test"]
     assert len(handlers) == len(filters) == 1

@@ -1424,3 +1424,30 @@ if __name__ == "__main__":
             logging.getLogger(f"new.{number}")
             pool.submit(work, number).result()
 """
+
+PROGRAMS["loggers of a class of their own, made while it was set"] = """
+import logging, sys
+import pools
+
+class Audit(logging.Logger):
+    def audit(self, number):
+        self.info("audited %d", number)
+
+def work(number):
+    logging.getLogger("audit").audit(number)
+    logging.getLogger("audit.below").audit(number)
+    print(type(logging.getLogger("audit.other")).__name__, flush=True)
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(name)s %(message)s", stream=sys.stdout)
+    before = logging.getLoggerClass()
+    logging.setLoggerClass(Audit)
+    logging.getLogger("audit.below"), logging.getLogger("audit")
+    logging.setLoggerClass(before)
+    with pools.pool() as pool:
+        pool.submit(work, 1).result()
+        logging.setLoggerClass(Audit)
+        logging.getLogger("late")
+        logging.setLoggerClass(before)
+        pool.submit(work, 2).result()
+"""

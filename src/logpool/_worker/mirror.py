@@ -9,7 +9,9 @@ parent has is undone when it is over.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import pickle
 import weakref
 from collections.abc import Callable
 
@@ -79,17 +81,29 @@ class Mirror:
                 self._set(existing[name], state, repeated=not known)
             elif name in logging.Logger.manager.loggerDict:
                 # Loggers below it are here, and inherit from it.
-                self._set(logging.getLogger(name), state, repeated=True)
+                self.make(name, state)
             else:
                 # It isn't made: a module that is still to be imported may have a class of its own for its loggers.
                 settings.to_come[name] = state
 
-    def set_new(self, item: logging.Logger, state: State) -> None:
-        """Make a logger that has just been made like the parent's."""
+    def make(self, name: str, state: State) -> None:
+        """Make a logger that the parent has, and this process hasn't.
+
+        No other thread may make one meanwhile: it would be of the same class.
+        """
+        manager = logging.Logger.manager
+        before = manager.loggerClass
+        try:
+            if state[5] is not None:
+                with contextlib.suppress(Exception):  # A class that this process can't import, or not yet.
+                    manager.setLoggerClass(pickle.loads(state[5]))
+            item = logging.Manager.getLogger(manager, name)
+        finally:
+            manager.loggerClass = before
         self._set(item, state, repeated=True)
 
     def _set(self, item: logging.Logger, state: State, *, repeated: bool) -> None:
-        level, item.disabled, item.propagate, handlers, filters = state
+        level, item.disabled, item.propagate, handlers, filters, _ = state
         item.setLevel(level)
         own_handlers = [handler for handler in item.handlers if not isinstance(handler, StandIn)]
         own_filters = [own for own in item.filters if not isinstance(own, StandInFilter)]
@@ -149,7 +163,7 @@ class Mirror:
             What undoes the import's changes.
         """
         existing = named_loggers()
-        level, _, _, handlers, _ = self._states.get("root", DEFAULT)
+        level, _, _, handlers, *_ = self._states.get("root", DEFAULT)
         if handlers or level != logging.WARNING:  # Else the parent has left the root logger to others.
             existing["root"] = logging.root
         before = {

@@ -10,8 +10,9 @@ from __future__ import annotations
 import itertools
 import logging
 import sys
+import threading
 
-from logpool._process import cpython
+from logpool._process import cpython, forks
 from logpool._process.hints import Any
 from logpool._worker import files, import_guard, settings
 from logpool._worker.handler import RelayHandler
@@ -27,6 +28,21 @@ _thread = import_guard.thread
 _mirror: Mirror
 _to_all = False
 _get_logger = logging.Logger.manager.getLogger
+
+
+class _Making(forks.ForkAware):
+    """What is held while a logger may be made of the class that the parent's is of."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        forks.register(self)
+
+    def after_fork_in_child(self) -> None:
+        """Take a new lock: another thread of the worker may have had the old one."""
+        self.lock = threading.RLock()
+
+
+_making = _Making()
 
 
 def install(
@@ -117,10 +133,13 @@ def _parent_handles(logger: logging.Logger) -> bool:
 
 
 def _get_logger_like_the_parents(name: str) -> logging.Logger:
-    """Do what `logging.getLogger` does, and give a logger that the parent has, and this process hadn't, its state."""
-    if settings.to_come and isinstance(name, str):
+    """Do what `logging.getLogger` does, and make a logger that the parent has, and this process hasn't, like that."""
+    if not settings.to_come or not isinstance(name, str):
+        return _get_logger(name)
+    with _making.lock:
         # Those above it, too, from which it inherits.
         for made in itertools.accumulate(name.split("."), "{}.{}".format):
-            if (state := settings.to_come.pop(made, None)) is not None:
-                _mirror.set_new(_get_logger(made), state)
-    return _get_logger(name)
+            if (state := settings.to_come.get(made)) is not None:
+                _mirror.make(made, state)
+                settings.to_come.pop(made, None)  # Not before: until then other threads wait for the lock.
+        return _get_logger(name)

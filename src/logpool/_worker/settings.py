@@ -20,10 +20,11 @@ from logpool._worker.stand_ins import Description, FilterDescription, describe, 
 
 logger = logging.getLogger("logpool")
 
-State = tuple[int, bool, bool, tuple[Description, ...], tuple[FilterDescription, ...]]
-"""Of a logger: level, whether disabled, whether it propagates, its handlers, its filters."""
+State = tuple[int, bool, bool, tuple[Description, ...], tuple[FilterDescription, ...], bytes | None]
+"""Of a logger: level, whether disabled, whether it propagates, its handlers, its filters, and its class, pickled; None:
+it is that of the standard library, or can't be pickled."""
 
-DEFAULT: State = (logging.NOTSET, False, True, (), ())
+DEFAULT: State = (logging.NOTSET, False, True, (), (), None)
 
 FLAGS = tuple(
     name
@@ -65,8 +66,13 @@ def state_of(item: logging.Logger) -> State:
     handlers = tuple(map(describe, item.handlers)) if item.handlers else ()
     filters = tuple(map(describe_filter, item.filters)) if item.filters else ()
     level = int(item.level) if isinstance(item.level, int) else logging.NOTSET
-    state = level, bool(item.disabled), bool(item.propagate), handlers, filters
+    state = level, bool(item.disabled), bool(item.propagate), handlers, filters, _pickled_class(type(item))  # type: ignore[arg-type]  # mypy takes a class for no Hashable.
     return DEFAULT if state == DEFAULT else state
+
+
+@functools.lru_cache(maxsize=64)
+def _pickled_class(kind: Any) -> bytes | None:
+    return None if kind in (logging.Logger, logging.RootLogger) else _pickled(kind)
 
 
 class Snapshot:
