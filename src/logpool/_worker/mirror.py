@@ -93,14 +93,12 @@ class Mirror:
         """
         manager = logging.Logger.manager
         before = manager.loggerClass
-        try:
-            if state[5] is not None:
-                with contextlib.suppress(Exception):  # A class that this process can't import, or not yet.
-                    manager.setLoggerClass(pickle.loads(state[5]))
-            item = logging.Manager.getLogger(manager, name)
-        finally:
+        if state[5] is not None:
+            with contextlib.suppress(Exception):  # A class that this process can't import, or not yet, or make.
+                manager.setLoggerClass(pickle.loads(state[5]))
+                logging.Manager.getLogger(manager, name)
             manager.loggerClass = before
-        self._set(item, state, repeated=True)
+        self._set(logging.Manager.getLogger(manager, name), state, repeated=True)
 
     def _set(self, item: logging.Logger, state: State, *, repeated: bool) -> None:
         level, item.disabled, item.propagate, handlers, filters, _ = state
