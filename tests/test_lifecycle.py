@@ -33,6 +33,7 @@ from logpool._parent.crash_reporter import CrashReporter
 from logpool._parent.listener import RelayListener
 from logpool._parent.manager import Handover, LogManager
 from logpool._parent.pool_thread import PoolThread, Waiter, Wakeup
+from logpool._parent.service import RelayService
 from logpool._process import cpython
 from logpool._transport.queue import LogQueue
 from logpool._worker.pool_queues import CallQueue
@@ -202,7 +203,7 @@ def assert_nothing_is_left(threads: set[threading.Thread]) -> None:
     ("owner", "name", "error"),
     [
         (Handover, "start", BlockingIOError),
-        (LoggingProcessPoolExecutor, "_started_relay", KeyboardInterrupt),
+        (RelayService, "launch", KeyboardInterrupt),
     ],
     ids=["no process", "interrupted"],
 )
