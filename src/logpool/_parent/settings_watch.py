@@ -1,4 +1,4 @@
-"""`SettingsWatch`: tells at each submit, for less than a microsecond, whether workers must take something over.
+"""`SettingsWatch`: tells at each submit, in a microsecond or two, whether workers must take something over.
 
 What they take over is a `Snapshot` (`_worker/settings.py`).
 """
