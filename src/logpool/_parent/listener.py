@@ -270,12 +270,14 @@ class RelayListener(QueueListener, forks.ForkAware):
         try:
             ends = self._handle_each(left)
         except BaseException as error:
+            if is_for_main_thread(error):
+                self.queue.give_back(left)
+                raise
             # A fault of this module's own, as what handlers raise is reported where it is raised. Each time it costs
             # one record at most, and one at least, so that it isn't met for ever.
-            if not is_for_main_thread(error) and length_hint(left) == len(frames):
+            if length_hint(left) == len(frames):
                 next(left, None)
             self.queue.give_back(left)
-            raise_in_main_thread(error)
             self.dispatcher.report(logging.ERROR, "The log listener failed, and goes on.", exc_info=True)
             return bool(frames)
         if ends:

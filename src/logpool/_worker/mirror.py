@@ -79,17 +79,16 @@ class Mirror:
                 continue
             if name in existing:
                 self._set(existing[name], state, repeated=not known)
-            elif name in logging.Logger.manager.loggerDict:
-                # Loggers below it are here, and inherit from it.
-                self.make(name, state)
             else:
                 # It isn't made: a module that is still to be imported may have a class of its own for its loggers.
                 settings.to_come[name] = state
+                if name in logging.Logger.manager.loggerDict:  # But loggers below it are here, and inherit from it.
+                    logging.getLogger(name)
 
     def make(self, name: str, state: State) -> None:
         """Make a logger that the parent has, and this process hasn't.
 
-        No other thread may make one meanwhile: it would be of the same class.
+        For `getLogger`, which lets no other thread make one meanwhile: it would be of the same class.
         """
         manager = logging.Logger.manager
         before = manager.loggerClass

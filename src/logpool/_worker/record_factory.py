@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-import threading
 import weakref
 from collections.abc import Callable
 from logging import LogRecord
@@ -21,14 +20,8 @@ from logpool._record.fields import FIELDS
 Factory = Callable[..., LogRecord]
 
 
-class _Last(threading.local):
-    """What such a factory has made last in this thread."""
-
-    record: Callable[[], LogRecord | None] = staticmethod(lambda: None)
-    added: dict[str, object]
-
-
-_last = _Last()
+_added: weakref.WeakKeyDictionary[LogRecord, dict[str, object]] = weakref.WeakKeyDictionary()
+"""What such a factory has added to a record."""
 
 _usual = frozenset(FIELDS)
 
@@ -44,8 +37,7 @@ class Noted:
         """Make a record."""
         record = self._factory(*args, **kwargs)
         with contextlib.suppress(Exception):  # It may make anything.
-            _last.added = {name: value for name, value in record.__dict__.items() if name not in _usual}
-            _last.record = weakref.ref(record)
+            _added[record] = {name: value for name, value in record.__dict__.items() if name not in _usual}
         return record
 
     def __getattr__(self, name: str) -> Any:
@@ -68,13 +60,11 @@ def set_noted(factory: Factory) -> None:
 
 def without_what_was_added(record: LogRecord) -> LogRecord:
     """Return a record without what such a factory has added to it."""
-    if _last.record() is not record:
-        return record
-    added, _last.added = _last.added, {}
-    with contextlib.suppress(Exception):  # A class whose objects can't be copied.
-        stripped = copy.copy(record)
-        for name, value in added.items():
-            if stripped.__dict__.get(name) is value:
-                del stripped.__dict__[name]
-        return stripped
+    with contextlib.suppress(Exception):  # A class whose objects have no hash, or can't be copied.
+        if added := _added.get(record):
+            stripped = copy.copy(record)
+            for name, value in added.items():
+                if stripped.__dict__.get(name) is value:
+                    del stripped.__dict__[name]
+            return stripped
     return record

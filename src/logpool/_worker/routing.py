@@ -67,16 +67,16 @@ def install(
     if snapshot is None:
         own = snapshot = Snapshot()
     settings.to_come.clear()
-    mirror = Mirror(root_level, own)
+    _mirror = mirror = Mirror(root_level, own)
+    logging.Logger.manager.getLogger = _get_logger_like_the_parents  # type: ignore[method-assign]
     mirror.apply(snapshot)
-    relay, _mirror, _to_all = handler, mirror, to_all
+    relay, _to_all = handler, to_all
     set_noted(logging.getLogRecordFactory())  # Which a forked worker has had from the start.
     # `dictConfig` and `logging.shutdown` would flush and close the handlers that were there before: copies of the
     # parent's, as a rule, some with records that the parent hasn't written yet.
     cpython.handler_references.clear()
     mirror.keep_enabled()
     files.hold(mirror.has_file)
-    logging.Logger.manager.getLogger = _get_logger_like_the_parents  # type: ignore[method-assign]
     take_back()
     others = [finder for finder in sys.meta_path if not isinstance(finder, import_guard.Finder)]
     sys.meta_path[:] = [import_guard.Finder(mirror.note, modules), *others]

@@ -16,7 +16,15 @@ from logpool._process import cpython
 from logpool._process.hints import Any
 from logpool._record.fields import INTERPRETERS_MAIN_MODULE, plain_str
 from logpool._worker.record_factory import set_noted
-from logpool._worker.stand_ins import Description, FilterDescription, describe, describe_filter, destination_of, loaded
+from logpool._worker.stand_ins import (
+    Description,
+    FilterDescription,
+    describe,
+    describe_filter,
+    destination_of,
+    level_of,
+    loaded,
+)
 
 logger = logging.getLogger("logpool")
 
@@ -65,8 +73,8 @@ def state_of(item: logging.Logger) -> State:
     # Of plain types: the parent's may be of classes, enums say, that can't be pickled or unpickled.
     handlers = tuple(map(describe, item.handlers)) if item.handlers else ()
     filters = tuple(map(describe_filter, item.filters)) if item.filters else ()
-    level = int(item.level) if isinstance(item.level, int) else logging.NOTSET
-    state = level, bool(item.disabled), bool(item.propagate), handlers, filters, _pickled_class(type(item))  # type: ignore[arg-type]  # mypy takes a class for no Hashable.
+    kind: Any = type(item)  # mypy takes a class for no Hashable.
+    state = level_of(item), bool(item.disabled), bool(item.propagate), handlers, filters, _pickled_class(kind)
     return DEFAULT if state == DEFAULT else state
 
 

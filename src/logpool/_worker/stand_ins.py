@@ -41,9 +41,12 @@ def describe(handler: logging.Handler) -> Description:
     settings: Settings = None, None, ()
     with contextlib.suppress(Exception):  # Attributes of a program's own classes may be anything.
         settings = _settings_of(handler)
-    # A handler that isn't derived from the standard library's may have anything in its place.
-    level = int(handler.level) if isinstance(handler.level, int) else logging.NOTSET
-    return identity_of(handler), level, settings
+    return identity_of(handler), level_of(handler), settings
+
+
+def level_of(item: logging.Handler | logging.Logger) -> int:
+    """Return the level of a handler or logger. By the program's mistake, or its own class, it may be anything."""
+    return int(item.level) if isinstance(item.level, int) else logging.NOTSET
 
 
 def identity_of(handler: logging.Handler) -> Identity:
