@@ -191,12 +191,12 @@ def remove_old(directory: str, seconds: float) -> None:
     with contextlib.suppress(OSError):
         entries.extend(os.scandir(directory))
     for entry in entries:
-        with contextlib.suppress(OSError):  # Another process has removed it meanwhile.
+        with contextlib.suppress(OSError, ValueError):  # Another process has removed it meanwhile; or it is no ring.
             if entry.stat().st_mtime >= time.time() - seconds:
                 continue
             if entry.name.endswith(SUFFIX + _NEW):  # Its writer was killed when it made it.
                 _unlink(entry.path)
-            for _, ring in adopt(directory, entry.name.removesuffix(SUFFIX)):
+            elif entry.name.endswith(SUFFIX) and (ring := _lock(entry.path)) is not None:
                 ring.close(remove=True)
 
 

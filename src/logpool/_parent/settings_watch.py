@@ -5,6 +5,7 @@ What they take over is a `Snapshot` (`_worker/settings.py`).
 
 from __future__ import annotations
 
+import copy
 import logging
 import pickle
 import warnings
@@ -21,18 +22,19 @@ _flags_of = attrgetter(*FLAGS)
 
 
 def _what_is_seen() -> tuple[object, ...]:
+    """Return what is looked at, without copies: each submit calls this."""
     root = logging.root
     return (
         root.disabled,
-        root.handlers[:],
+        root.handlers,
         len(cpython.handler_references),
         logging.getLoggerClass(),
         logging.getLogRecordFactory(),
         _flags_of(logging),
         [*methods.values()],
-        cpython.level_names().copy(),
+        cpython.level_names(),
         warnings.showwarning,
-        warnings.filters[:],
+        warnings.filters,
     )
 
 
@@ -67,7 +69,7 @@ class SettingsWatch:
         # Noted before the snapshot is taken: the next call notices what changes meanwhile.
         is_first = self._seen is None
         cpython.level_cache()[self] = True
-        self._seen = _what_is_seen()
+        self._seen = tuple(copy.copy(item) if isinstance(item, (list, dict)) else item for item in _what_is_seen())
         self._disabled = [item for item in named_loggers().values() if item.disabled]
         if is_first:
             return
